@@ -1,0 +1,1 @@
+"""The programs of VoiceMesh: five services of one shape, what they share, and the command line."""

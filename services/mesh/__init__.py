@@ -1,0 +1,1 @@
+"""What every service does the same way, so that whoever knows one service knows all."""
