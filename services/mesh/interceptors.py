@@ -49,7 +49,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         rule = self._rules.get(method)
         if rule is None:
             return _refuse(method)
-        limit = None if handler.response_streaming else self._unary_seconds
+        limit = None if handler.request_streaming or handler.response_streaming else self._unary_seconds
         return _wrap(handler, lambda context: _around(rule, limit, context))
 
 

@@ -13,9 +13,8 @@ import grpc.aio
 import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from services.mesh import contracts, errors, logs
+from services.mesh import contracts, errors, logs, reflection
 from services.mesh.credentials import server_credentials
 from services.mesh.interceptors import CallInterceptor
 from services.mesh.settings import MeshSettings
@@ -23,7 +22,7 @@ from services.mesh.settings import MeshSettings
 log: structlog.stdlib.BoundLogger = structlog.get_logger("server")
 
 Ping = Callable[[], Awaitable[None]]
-FOREIGN = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
+FOREIGN = frozenset({"grpc.health.v1.Health", reflection.V1, reflection.V1ALPHA})
 PING_SECONDS = 2.0
 LARGEST_MESSAGE = 4 * 1024 * 1024
 
@@ -49,6 +48,8 @@ class Application:
     """By name, what must answer for the service to be ready; each raises MeshError if it does not."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process has been asked to stop: long streams then end by themselves."""
+    reflected: Sequence[str] = ()
+    """What reflection tells of, if not of the servicers."""
 
 
 S = TypeVar("S", bound=MeshSettings)
@@ -106,7 +107,7 @@ async def serving(application: Application, settings: MeshSettings) -> AsyncIter
         servicer.register(server)
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    reflection.enable_server_reflection([*ours, *sorted(foreign)], server)
+    reflection.add(application.reflected or [*ours, *sorted(foreign - {reflection.V1})], server)
     port = server.add_secure_port(settings.listen, server_credentials(settings.tls))
     probes = await _serve_health(healthy, settings.health_listen)
     await healthy.set("", health_pb2.HealthCheckResponse.SERVING)

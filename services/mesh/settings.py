@@ -28,7 +28,7 @@ class MeshSettings(BaseSettings):
     """From which level on to log."""
 
     unary_seconds: float = Field(default=30.0, gt=0)
-    """The longest that a call without a streamed answer may take, whatever its caller would wait."""
+    """The longest that a call that streams nothing may take, whatever its caller would wait."""
 
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls under way may go on after SIGTERM."""

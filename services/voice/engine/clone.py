@@ -1,0 +1,151 @@
+"""The first engine: a mix of stock voices, moved to the person's pitch and spectral envelope.
+
+Measured (design of the engine): somewhat similar to the person, not the same person; accent and rhythm are those
+of the stock voices. What it gives, it gives in seconds, on a CPU, and it speaks any English text clearly.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from . import artefact as artefacts
+from . import equaliser, level, reference, seams, selection, text
+from .assets import Assets
+from .errors import ArtefactCorrupt, Cancelled, SpeedOutOfRange, TextEmpty
+from .kokoro import RATE, Kokoro, Pack
+from .phonemes import Phonemes
+from .pitch import Pitch
+from .port import MAXIMUM_SPEED, MINIMUM_SPEED, CancelCheck, Enrolment, Progress, Samples, never, unheard
+from .speaker import SpeakerEncoder
+
+NAME: Final = "kokoro-v1"
+CALIBRATION: Final = "The noisy machine enjoyed a rare lie, while five boxing wizards watched my father's dog jump."
+
+
+class KokoroEngine:
+    """Implements `port.Engine`. Takes about 0.8 GB of memory; models are loaded once, here."""
+
+    name: str = NAME
+    sample_rate: int = RATE
+
+    def __init__(self, assets: Assets, *, threads: int | None = None, maximum_seconds: float = 600.0) -> None:
+        """`threads` of the models (default: every core); `maximum_seconds` of all recordings of one enrolment."""
+        count = threads or os.cpu_count() or 1
+        self.model_hash: str = assets.model_hash
+        self._maximum_seconds = maximum_seconds
+        self._model = Kokoro(assets, threads=count)
+        self._encoder = SpeakerEncoder(assets.speaker, threads=count)
+        self._phonemes = Phonemes(assets.vocabulary())
+        self._packs = assets.styles()
+
+    def enrol(
+        self, recordings: Sequence[bytes], *, progress: Progress = unheard, cancelled: CancelCheck = never
+    ) -> Enrolment:
+        """See `port.Engine.enrol`."""
+        heard = reference.listen(
+            recordings, maximum_seconds=self._maximum_seconds, progress=progress, cancelled=cancelled
+        )
+        progress("comparing with the stock voices", 40)
+        target, width = equaliser.envelope(heard.samples), heard.report.bandwidth_hz
+        embedding = self._encoder.embed(heard.low)
+        choice = selection.choose(embedding, target, heard.pitch, bandwidth_hz=width, encoder=self._encoder)
+        if cancelled():
+            raise Cancelled()
+        progress("calibrating", 65)
+        pack = self._mix(choice.stock, choice.weights.tolist())
+        tokens = self._phonemes.tokens(CALIBRATION)
+        sample = self._say(tokens, pack, heard.pitch, speed=1.0, cancelled=cancelled)
+        shape = equaliser.difference(equaliser.envelope(sample), target, bandwidth_hz=width)
+        voice = artefacts.Voice(
+            stock=choice.stock,
+            weights=choice.weights,
+            pitch=heard.pitch,
+            equaliser=shape,
+            gain=level.gain_to_target(equaliser.apply(sample, shape)),
+            baseline=choice.single,
+            embedding=embedding,
+        )
+        progress("done", 100)
+        return Enrolment(artefacts.dump(voice, engine=self.name, model_hash=self.model_hash), heard.report)
+
+    def speak(
+        self, artefact: bytes, text: str, *, speed: float = 1.0, cancelled: CancelCheck = never
+    ) -> Iterator[Samples]:
+        """See `port.Engine.speak`."""
+        voice = self._voice(artefact)
+        pieces = self._pieces(text)
+        if not MINIMUM_SPEED <= speed <= MAXIMUM_SPEED:
+            raise SpeedOutOfRange(f"the speed must lie between {MINIMUM_SPEED} and {MAXIMUM_SPEED}, not {speed}")
+        return self._spoken(voice, pieces, speed, cancelled)
+
+    def baseline(self, artefact: bytes, text: str, *, cancelled: CancelCheck = never) -> tuple[Samples, ...]:
+        """The whole text by each of the three stock voices nearest to the person, at the person's pitch and the
+        clone's loudness, and nothing else done: what a clone must beat to deserve its name."""
+        voice = self._voice(artefact)
+        pieces = list(self._pieces(text))
+        readings = []
+        for name in voice.baseline:
+            parts: list[Samples] = []
+            for tokens, pause in pieces:
+                said = self._say(tokens, self._packs[name], voice.pitch, speed=1.0, cancelled=cancelled)
+                parts += [seams.trimmed(said, RATE), seams.silence(pause, rate=RATE, speed=1.0)]
+            readings.append(level.levelled(np.concatenate(parts)))
+        return tuple(readings)
+
+    def _voice(self, artefact: bytes) -> artefacts.Voice:
+        voice = artefacts.load(artefact, engine=self.name, model_hash=self.model_hash)
+        unknown = {*voice.stock, *voice.baseline} - self._packs.keys()
+        if unknown:
+            raise ArtefactCorrupt(f"the voice artefact names unknown stock voices: {', '.join(sorted(unknown))}")
+        return voice
+
+    def _pieces(self, written: str) -> Iterator[tuple[list[int], seams.Pause]]:
+        """The tokens of each piece of the text and the pause after it; checks the text before it returns."""
+        found = self._read(text.check_text(written))
+        first = next(found, None)
+        if first is None:
+            raise TextEmpty()
+        return self._with_pauses(first, found)
+
+    def _read(self, checked: str) -> Iterator[tuple[list[int], seams.Pause]]:
+        for sentence, paragraph in text.sentences(checked):
+            parts = [self._phonemes.tokens(part) for part in text.pieces(sentence, fits=self._phonemes.fits)]
+            parts = [part for part in parts if part]
+            for part in parts[:-1]:
+                yield part, seams.Pause.CLAUSE
+            if parts:
+                yield parts[-1], seams.Pause.PARAGRAPH if paragraph else seams.Pause.SENTENCE
+
+    @staticmethod
+    def _with_pauses(
+        first: tuple[list[int], seams.Pause], rest: Iterator[tuple[list[int], seams.Pause]]
+    ) -> Iterator[tuple[list[int], seams.Pause]]:
+        held = first
+        for following in rest:
+            yield held
+            held = following
+        yield held[0], seams.Pause.END
+
+    def _spoken(
+        self,
+        voice: artefacts.Voice,
+        pieces: Iterator[tuple[list[int], seams.Pause]],
+        speed: float,
+        cancelled: CancelCheck,
+    ) -> Iterator[Samples]:
+        pack = self._mix(voice.stock, voice.weights.tolist())
+        for tokens, pause in pieces:
+            said = self._say(tokens, pack, voice.pitch, speed=speed, cancelled=cancelled)
+            shaped = equaliser.apply(said, voice.equaliser) * np.float32(voice.gain)
+            clean = seams.trimmed(level.limited(shaped), RATE)
+            yield np.concatenate([clean, seams.silence(pause, rate=RATE, speed=speed)])
+
+    def _say(self, tokens: list[int], pack: Pack, pitch: Pitch, *, speed: float, cancelled: CancelCheck) -> Samples:
+        score = self._model.score(tokens, pack, speed=speed, cancelled=cancelled)
+        return self._model.sound(score.at_pitch(pitch), cancelled=cancelled)
+
+    def _mix(self, names: Sequence[str], weights: Sequence[float]) -> Pack:
+        mixed = sum((self._packs[name] * np.float32(weight) for name, weight in zip(names, weights, strict=True)))
+        return np.asarray(mixed, np.float32)

@@ -1,0 +1,125 @@
+"""Everything that can go wrong in the engine, each with a reason that programs can branch on.
+
+Callers branch on `EngineError.reason` (stable, UPPER_SNAKE) and show `str(error)` to people.
+`EngineError.details` holds the same facts as strings, for structured error reports.
+"""
+
+from typing import ClassVar
+
+
+class EngineError(Exception):
+    """The voice engine failed."""
+
+    reason: ClassVar[str] = "ENGINE"
+
+    def __init__(self, message: str = "", **details: str) -> None:
+        super().__init__(message or (self.__doc__ or "").splitlines()[0])
+        self.details = details
+
+
+class RecordingError(EngineError):
+    """The recording cannot be used."""
+
+    reason = "RECORDING"
+
+
+class NotAudio(RecordingError):
+    """This file holds no audio that can be decoded."""
+
+    reason = "NOT_AUDIO"
+
+
+class Truncated(RecordingError):
+    """The file is cut off: it announces more audio than it holds."""
+
+    reason = "TRUNCATED"
+
+
+class Silent(RecordingError):
+    """The recording holds no sound."""
+
+    reason = "SILENT"
+
+
+class TooShort(RecordingError):
+    """The recording holds too little speech to learn a voice from."""
+
+    reason = "TOO_SHORT"
+
+
+class TooLong(RecordingError):
+    """The recordings are longer than the limit."""
+
+    reason = "TOO_LONG"
+
+
+class TextError(EngineError):
+    """The text cannot be spoken."""
+
+    reason = "TEXT"
+
+
+class TextEmpty(TextError):
+    """The text holds nothing that can be spoken."""
+
+    reason = "TEXT_EMPTY"
+
+
+class TextUnsupportedScript(TextError):
+    """The text has letters of a script that this engine cannot speak."""
+
+    reason = "TEXT_UNSUPPORTED_SCRIPT"
+
+
+class SpeedOutOfRange(EngineError):
+    """The speaking speed is out of range."""
+
+    reason = "SPEED_OUT_OF_RANGE"
+
+
+class FormatUnsupported(EngineError):
+    """This audio format, or this sample rate in it, cannot be written."""
+
+    reason = "FORMAT_UNSUPPORTED"
+
+
+class AssetError(EngineError):
+    """The models cannot be used."""
+
+    reason = "ASSET"
+
+
+class AssetMissing(AssetError):
+    """The models are not prepared: run `voicemesh models`."""
+
+    reason = "ASSET_MISSING"
+
+
+class AssetCorrupt(AssetError):
+    """A model file is not what it should be."""
+
+    reason = "ASSET_CORRUPT"
+
+
+class AssetUnavailable(AssetError):
+    """A package that holds a model could not be fetched."""
+
+    reason = "ASSET_UNAVAILABLE"
+
+
+class ArtefactCorrupt(EngineError):
+    """These bytes are no voice artefact, or a damaged one."""
+
+    reason = "ARTEFACT_CORRUPT"
+
+
+class ArtefactMismatch(EngineError):
+    """The voice was made by another engine or other models: learn it again."""
+
+    reason = "ARTEFACT_MISMATCH"
+
+
+class Cancelled(EngineError):
+    """The work was cancelled by its caller."""
+
+    reason = "CANCELLED"

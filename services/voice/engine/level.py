@@ -1,0 +1,43 @@
+"""Loudness: one gain for a whole voice, and a limiter that bends peaks instead of cutting them."""
+
+from typing import Final
+
+import numpy as np
+
+from .port import Samples
+
+TARGET_DB: Final = -23.0
+"""RMS of active speech relative to full scale; leaves about 20 dB for peaks."""
+_KNEE, _CEILING = 0.8, 0.98
+_FRAME: Final = 480
+
+
+def active_rms(samples: Samples) -> float:
+    """Root mean square over the frames within 30 dB of the loud ones; pauses do not count."""
+    count = samples.size // _FRAME
+    if count < 2:
+        return float(np.sqrt(np.mean(samples**2))) if samples.size else 0.0
+    powers = np.mean(samples[: count * _FRAME].reshape(count, _FRAME).astype(np.float64) ** 2, axis=1)
+    active = powers[powers >= np.percentile(powers, 95) / 1000]
+    return float(np.sqrt(active.mean()))
+
+
+def gain_to_target(samples: Samples) -> float:
+    """The factor that brings speech to TARGET_DB; 1 for silence."""
+    level = active_rms(samples)
+    return float(10 ** (TARGET_DB / 20) / level) if level > 1e-6 else 1.0
+
+
+def limited(samples: Samples) -> Samples:
+    """Everything within ±0.98; untouched below 0.8."""
+    loud = np.abs(samples)
+    if not samples.size or loud.max() <= _KNEE:
+        return samples
+    room = _CEILING - _KNEE
+    bent = _KNEE + room * np.tanh((loud - _KNEE) / room)
+    return np.where(loud > _KNEE, np.sign(samples) * bent, samples).astype(np.float32)
+
+
+def levelled(samples: Samples) -> Samples:
+    """Speech at TARGET_DB within the limits."""
+    return limited((samples * np.float32(gain_to_target(samples))).astype(np.float32))

@@ -1,0 +1,138 @@
+"""The port behind which every cloning engine stands: learn a voice from recordings, speak in it.
+
+Engines are synchronous and safe to call from several threads; callers move them off their event loop.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+"""Mono audio, shape (n,), float32 in [-1, 1]."""
+
+Progress: TypeAlias = Callable[[str, int], None]
+"""Told (stage, per cent of the whole work done, 0-100); the percentage never falls."""
+
+CancelCheck: TypeAlias = Callable[[], bool]
+"""Asked now and then, from any thread; True makes the engine stop with `errors.Cancelled`."""
+
+MINIMUM_SPEED = 0.5
+MAXIMUM_SPEED = 2.0
+
+
+class Level(StrEnum):
+    """How deep the learning of a voice went."""
+
+    INSTANT = "INSTANT"
+    """Learnt in seconds; the model itself is unchanged."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing about the recordings that a person should know, none of which stopped the learning."""
+
+    code: str
+    """Stable, UPPER_SNAKE: CLIPPED, NARROWBAND, NOISY, STEREO_MIXED_DOWN, LONG_TRIMMED, SHORT, QUIET."""
+    message: str
+    """The same for people, with what to do about it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the engine found in the recordings."""
+
+    recordings: int
+    recording_seconds: float
+    """All audio decoded, pauses included."""
+    speech_seconds: float
+    """Speech found in it."""
+    used_seconds: float
+    """Speech that the voice was learnt from: the best of it."""
+    sample_rate: int
+    """The lowest of the recordings, in Hz."""
+    channels: int
+    """The most of the recordings."""
+    codecs: tuple[str, ...]
+    snr_db: float
+    """Speech above the noise in the pauses, a rough estimate in dB, 0 to 60."""
+    clipping_ratio: float
+    """Share of samples at full scale, 0 to 1."""
+    bandwidth_hz: int
+    """Highest frequency that holds speech energy."""
+    pitch_hz: float
+    """Median of the voice's pitch."""
+    notes: tuple[Note, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON types."""
+        return {**asdict(self), "codecs": list(self.codecs), "notes": [asdict(note) for note in self.notes]}
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """A voice that was learnt."""
+
+    artefact: bytes
+    """All that `Engine.speak` needs; self-describing, a few kilobytes, holds no recording."""
+    report: Report
+
+
+def never() -> bool:
+    """The cancel check of a caller that never cancels."""
+    return False
+
+
+def unheard(stage: str, percent: int) -> None:
+    """The progress listener of a caller that does not listen."""
+
+
+class Engine(Protocol):
+    """Learns voices and speaks in them."""
+
+    @property
+    def name(self) -> str:
+        """Stable name of the engine and its generation, such as `kokoro-v1`."""
+        ...
+
+    @property
+    def model_hash(self) -> str:
+        """SHA-256 (64 hex digits) of models and recipe; artefacts of another hash are refused."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the audio that `speak` gives, in Hz."""
+        ...
+
+    def enrol(
+        self,
+        recordings: Sequence[bytes],
+        *,
+        progress: Progress = unheard,
+        cancelled: CancelCheck = never,
+    ) -> Enrolment:
+        """Learns a voice from whole audio files of one person, of any container and codec.
+
+        Raises NotAudio, Truncated, Silent, TooShort, TooLong, Cancelled.
+        """
+        ...
+
+    def speak(
+        self,
+        artefact: bytes,
+        text: str,
+        *,
+        speed: float = 1.0,
+        cancelled: CancelCheck = never,
+    ) -> Iterator[Samples]:
+        """Speaks the text, one array a sentence (its pause included), each as soon as it is ready.
+
+        The artefact, the text and the speed are checked at the call, before the first `next`.
+        Raises ArtefactMismatch, ArtefactCorrupt, TextEmpty, TextUnsupportedScript, SpeedOutOfRange; while
+        iterating, Cancelled.
+        """
+        ...

@@ -1,0 +1,64 @@
+"""The GE2E speaker encoder: a recording as a point among voices (Wan et al. 2018).
+
+Learning a voice ranks the stock voices with it; `services.voice.evaluation` judges clones with another encoder.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from . import sessions
+from .port import Samples
+from .spectrum import mel_bank, stft
+
+RATE: Final = 16000
+BANDS: Final = 40
+_WINDOW_FRAMES, _STEP_FRAMES = 160, 77
+_SIZE, _HOP = 400, 160
+_LOUDNESS_DB: Final = -30.0
+_CUT_FRAME: Final = 480
+
+
+class SpeakerEncoder:
+    """Embeds speech; safe to use from several threads."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        self._session = sessions.open_session(path, threads=threads)
+
+    def embed(self, samples: Samples) -> npt.NDArray[np.float32]:
+        """(256,) of length 1, from mono speech at RATE Hz; pauses are cut and loudness levelled here."""
+        return self.embed_mel(mel(samples))
+
+    def embed_mel(self, spectrum: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The same from what `mel` gives."""
+        short = max(0, _WINDOW_FRAMES - len(spectrum))
+        padded = np.pad(spectrum, ((0, short), (0, 0)))
+        starts = range(0, len(padded) - _WINDOW_FRAMES + 1, _STEP_FRAMES)
+        windows = np.stack([padded[start : start + _WINDOW_FRAMES] for start in starts]).astype(np.float32)
+        (embeddings,) = sessions.run(self._session, {"mel": windows})
+        mean: npt.NDArray[np.float32] = embeddings.mean(axis=0)
+        return mean / np.linalg.norm(mean)
+
+
+def mel(samples: Samples) -> npt.NDArray[np.float32]:
+    """(frames, 40) mel powers, 100 frames a second, of speech at RATE Hz without its pauses."""
+    speech = without_pauses(samples)
+    bank = mel_bank(rate=RATE, size=_SIZE, bands=BANDS, low=0.0, high=RATE / 2)
+    return np.asarray((np.abs(stft(speech, size=_SIZE, hop=_HOP)) ** 2) @ bank.T, np.float32)
+
+
+def without_pauses(samples: Samples) -> Samples:
+    """Raised to -30 dBFS if it is quieter; pauses longer than about 0.2 s cut."""
+    level = float(np.sqrt(np.mean(samples**2))) + 1e-9
+    samples = samples * np.float32(max(1.0, 10 ** (_LOUDNESS_DB / 20) / level))
+    count = samples.size // _CUT_FRAME
+    if count < 4:
+        return samples
+    frames = samples[: count * _CUT_FRAME].reshape(count, _CUT_FRAME)
+    decibels = 20 * np.log10(np.sqrt(np.mean(frames**2, axis=1)) + 1e-9)
+    active = decibels > max(float(np.percentile(decibels, 95)) - 35, -70)
+    active = np.convolve(active, np.ones(8) / 8, "same") >= 0.5
+    active = np.convolve(active, np.ones(7), "same") > 0.5
+    return np.ascontiguousarray(frames[active].ravel()) if active.sum() > 10 else samples

@@ -1,0 +1,52 @@
+"""Every knob of the voice service and of its worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from services.mesh.settings import MeshSettings
+
+
+class Settings(MeshSettings):
+    """Read from `VOICEMESH_VOICE_…`, by the service and by the worker."""
+
+    model_config = SettingsConfigDict(env_prefix="VOICEMESH_VOICE_")
+
+    listen: str = Field(default="127.0.0.1:8082", pattern=r"^.+:\d+$")
+    """Where to serve gRPC over mTLS, `host:port`; the worker serves nothing."""
+
+    database_url: SecretStr
+    """The service's own PostgreSQL database, `postgresql://…`."""
+
+    storage_address: str = Field(pattern=r"^.+:\d+$")
+    """Where the storage service is, `host:port`."""
+
+    page_token_key: SecretStr
+    """Encrypts page tokens: 32 random bytes in URL-safe base64, the same for all replicas."""
+
+    models: Path | None = None
+    """Folder of the prepared models; the user's cache if unset. `voicemesh models` prepares them."""
+
+    engine_processes: int = Field(default=1, ge=1)
+    """How many texts are spoken, or voices learned, at once; each process keeps the models in memory."""
+
+    engine_threads: int = Field(default=2, ge=1)
+    """Threads of each engine process."""
+
+    engine_waiting: int = Field(default=8, ge=0)
+    """How many calls may wait for an engine process before more are refused with RESOURCE_EXHAUSTED."""
+
+    keep_alive_seconds: float = Field(default=15.0, gt=0)
+    """How often a watch shows that it is alive."""
+
+    job_attempts: int = Field(default=5, ge=1)
+    """How often a job is tried when what it depends on does not answer."""
+
+    heartbeat_seconds: float = Field(default=5.0, gt=0)
+    """How often a worker says that it is alive."""
+
+    stalled_seconds: float = Field(default=20.0, gt=0)
+    """After how long without a sign of life the jobs of a worker are given to another."""

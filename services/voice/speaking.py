@@ -1,0 +1,60 @@
+"""Speaking at once: audio leaves sentence by sentence, as it is made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from services.mesh import errors, names
+from services.voice.engine.encoders import encoder
+from services.voice.engine.errors import ArtefactMismatch, EngineError
+from services.voice.host import EngineDied, EngineHost
+from services.voice.speeches import Artefact, AudioForm
+
+PIECE = 64 * 1024
+
+
+class Ledger(Protocol):
+    """Where usage is written down."""
+
+    async def spoke(self, work: str, owner: str, characters: int, audio_seconds: float) -> None:
+        """Notes what a text spoken at once has come to so far."""
+
+
+async def speak(
+    owner: str, artefact: Artefact, text: str, form: AudioForm, *, engine: EngineHost, ledger: Ledger
+) -> AsyncGenerator[bytes, None]:
+    """Encoded audio, in pieces of at most 64 KiB.
+
+    A sentence is written to the ledger before it leaves, and the text's characters with the first, so that what
+    was heard is what was counted.
+
+    Raises:
+        FailedPrecondition: the voice was learned by another engine (VOICE_OUTDATED).
+        ResourceExhausted: too much is being spoken (ENGINE_BUSY).
+        Unavailable: the engine died or is starting (ENGINE_DIED, ENGINE_NOT_READY).
+    """
+    work, rate, seconds = names.new_id(), engine.info.sample_rate, 0.0
+    into = encoder(form.format, source_rate=rate, sample_rate=form.sample_rate)
+    try:
+        async with aclosing(engine.speak(artefact.content, text, form.speed)) as sentences:
+            async for samples in sentences:
+                data = await asyncio.to_thread(into.feed, samples)
+                seconds += len(samples) / rate
+                await ledger.spoke(work, owner, len(text), seconds)
+                for piece in _pieces(data):
+                    yield piece
+    except ArtefactMismatch as error:
+        raise errors.FailedPrecondition("VOICE_OUTDATED", str(error)) from error
+    except EngineDied as error:
+        raise errors.Unavailable("ENGINE_DIED", "the voice engine stopped; try again", retry_after=2) from error
+    except EngineError as error:
+        raise errors.FailedPrecondition(error.reason, str(error)) from error
+    for piece in _pieces(await asyncio.to_thread(into.finish)):
+        yield piece
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[start : start + PIECE] for start in range(0, len(data), PIECE)]

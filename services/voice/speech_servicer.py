@@ -1,0 +1,136 @@
+"""Speech: protobuf in, one domain call, protobuf out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from google.api import httpbody_pb2
+from google.protobuf import empty_pb2
+from voicemesh.voice.v1 import speech_pb2, speech_pb2_grpc
+
+from services.mesh import errors, names, status
+from services.mesh.identity import caller
+from services.mesh.interceptors import Context
+from services.mesh.pages import PageTokens
+from services.mesh.requests import digest
+from services.mesh.times import duration, timestamp
+from services.voice import speaking, speeches
+from services.voice.engine.encoders import FORMATS
+from services.voice.host import EngineHost
+from services.voice.jobs import Request
+from services.voice.speeches import NewSpeech, Speech
+from services.voice.storage_client import StorageClient
+from services.voice.store import Store
+from services.voice.voice_servicer import failure_to_proto
+from services.voice.watch import Watching
+
+Format = speech_pb2.AudioConfig.Format
+
+
+class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
+    """voicemesh.voice.v1.SpeechService"""
+
+    def __init__(
+        self, store: Store, storage: StorageClient, watching: Watching, tokens: PageTokens, engine: EngineHost
+    ) -> None:
+        self._store = store.speeches
+        self._voices = store.voices
+        self._usage = store.usage
+        self._storage = storage
+        self._watching = watching
+        self._tokens = tokens
+        self._engine = engine
+
+    async def Speak(self, request: speech_pb2.SpeakRequest, context: Context) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        owner = caller().user
+        speeches.check(request.text, field="text")
+        form = _form(request.audio_config, "audio_config")
+        voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
+        artefact = await speeches.artefact(owner, voice, voices=self._voices)
+        audio = speaking.speak(owner, artefact, request.text, form, engine=self._engine, ledger=self._usage)
+        content_type = FORMATS[form.format].content_type
+        async with aclosing(audio):
+            async for piece in audio:
+                yield httpbody_pb2.HttpBody(content_type=content_type, data=piece)
+                content_type = ""
+
+    async def CreateSpeech(self, request: speech_pb2.CreateSpeechRequest, context: Context) -> speech_pb2.Speech:
+        new = NewSpeech(
+            owner=caller().user,
+            voice=names.id_of(request.speech.voice, "voices", "VOICE_NOT_FOUND"),
+            text=request.speech.text,
+            form=_form(request.speech.audio_config, "speech.audio_config"),
+            request=Request(request.request_id, digest(request)),
+        )
+        return to_proto(await speeches.create(new, store=self._store, voices=self._voices))
+
+    async def GetSpeech(self, request: speech_pb2.GetSpeechRequest, context: Context) -> speech_pb2.Speech:
+        return to_proto(await speeches.get(caller().user, _id(request.name), store=self._store))
+
+    async def ListSpeeches(
+        self, request: speech_pb2.ListSpeechesRequest, context: Context
+    ) -> speech_pb2.ListSpeechesResponse:
+        query = (caller().user, "speeches")
+        page = self._tokens.page(request.page_size, request.page_token, *query)
+        found, token = self._tokens.cut(await self._store.list(caller().user, page), page, *query)
+        return speech_pb2.ListSpeechesResponse(speeches=map(to_proto, found), next_page_token=token)
+
+    async def DeleteSpeech(self, request: speech_pb2.DeleteSpeechRequest, context: Context) -> empty_pb2.Empty:
+        await speeches.delete(caller().user, _id(request.name), store=self._store, audio=self._storage)
+        return empty_pb2.Empty()
+
+    async def CancelSpeech(self, request: speech_pb2.CancelSpeechRequest, context: Context) -> speech_pb2.Speech:
+        return to_proto(await speeches.cancel(caller().user, _id(request.name), store=self._store))
+
+    async def RetrySpeech(self, request: speech_pb2.RetrySpeechRequest, context: Context) -> speech_pb2.Speech:
+        id = _id(request.name)
+        return to_proto(await speeches.retry(caller().user, id, store=self._store, voices=self._voices))
+
+    async def WatchSpeech(
+        self, request: speech_pb2.WatchSpeechRequest, context: Context
+    ) -> AsyncIterator[speech_pb2.WatchSpeechResponse]:
+        owner, id = caller().user, _id(request.name)
+        events = self._watching.follow(f"speeches/{id}", lambda: speeches.get(owner, id, store=self._store))
+        async with aclosing(events):
+            async for event in events:
+                if isinstance(event, Speech):
+                    yield speech_pb2.WatchSpeechResponse(speech=to_proto(event))
+                elif isinstance(event, errors.MeshError):
+                    yield speech_pb2.WatchSpeechResponse(error=status.to_proto(event))
+                else:
+                    yield speech_pb2.WatchSpeechResponse(keep_alive=True)
+
+
+def to_proto(speech: Speech) -> speech_pb2.Speech:
+    """The speech as its owner sees it."""
+    return speech_pb2.Speech(
+        name=speech.name,
+        voice=names.join("voices", speech.voice),
+        text=speech.text,
+        audio_config=speech_pb2.AudioConfig(
+            format=Format.Value(speech.format.upper()),
+            sample_rate_hertz=speech.sample_rate,
+            speed=speech.speed,
+        ),
+        state=speech_pb2.Speech.State.Value(speech.state),
+        progress_percent=speech.progress_percent,
+        failure=failure_to_proto(speech.failure),
+        audio=speech.audio or "",
+        duration=duration(speech.audio_seconds),
+        characters=speech.characters,
+        engine=speech.engine,
+        model_hash=speech.model_hash,
+        create_time=timestamp(speech.created_at),
+        update_time=timestamp(speech.updated_at),
+        ready_time=timestamp(speech.ready_at),
+    )
+
+
+def _form(config: speech_pb2.AudioConfig, field: str) -> speeches.AudioForm:
+    format = config.format or Format.WAV
+    return speeches.form(Format.Name(format).lower(), config.sample_rate_hertz, config.speed, field=field)
+
+
+def _id(name: str) -> str:
+    return names.id_of(name, "speeches", "SPEECH_NOT_FOUND")

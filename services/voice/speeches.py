@@ -1,0 +1,272 @@
+"""Speeches: texts spoken in a voice by durable jobs, and texts spoken at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.mesh import errors
+from services.mesh.pages import Page
+from services.voice import jobs
+from services.voice.engine.encoders import FORMATS
+from services.voice.engine.errors import TextError
+from services.voice.engine.text import check_text
+from services.voice.jobs import Failure, Request, State
+from services.voice.voices import Voice
+
+
+@dataclass(frozen=True)
+class AudioForm:
+    """In which form audio comes."""
+
+    format: str
+    """A key of the engine's FORMATS."""
+    sample_rate: int
+    """In hertz."""
+    speed: float
+
+
+@dataclass(frozen=True)
+class NewSpeech:
+    """What is to be said."""
+
+    owner: str
+    voice: str
+    """Id of the voice."""
+    text: str
+    form: AudioForm
+    request: Request
+
+
+@dataclass(frozen=True)
+class Speech:
+    """A text spoken in a voice, or about to be."""
+
+    id: str
+    owner: str
+    voice: str
+    text: str
+    format: str
+    sample_rate: int
+    speed: float
+    state: State
+    stage: str
+    progress_percent: int
+    failure: Failure | None
+    audio: str | None
+    """Resource name, `files/{file}`."""
+    audio_seconds: float | None
+    characters: int
+    engine: str
+    model_hash: str
+    created_at: datetime
+    updated_at: datetime
+    ready_at: datetime | None
+    attempt: int
+    """As for a voice."""
+
+    @property
+    def name(self) -> str:
+        """Resource name."""
+        return f"speeches/{self.id}"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """What was learned of a voice, as its engine wants it back."""
+
+    voice: str
+    content: bytes
+    engine: str
+    model_hash: str
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What came of a speech."""
+
+    audio: str
+    """Resource name of the stored file."""
+    audio_seconds: float
+    characters: int
+    engine: str
+    model_hash: str
+
+
+class LearnedVoices(Protocol):
+    """Where the voices are that speak."""
+
+    async def get(self, owner: str, id: str) -> Voice | None:
+        """A voice of this owner."""
+
+    async def artefact(self, owner: str, id: str) -> Artefact | None:
+        """The newest artefact of a voice of this owner that is READY."""
+
+
+class SpeechStore(Protocol):
+    """Where speeches are kept."""
+
+    async def of_request(self, owner: str, request: Request) -> Speech | None:
+        """The speech that this request made before.
+
+        Raises:
+            RequestReused: the request id was used with other content.
+        """
+
+    async def insert(self, new: NewSpeech) -> Speech:
+        """The speech of this request, added with its job if new.
+
+        Raises:
+            RequestReused: the request id was used with other content.
+        """
+
+    async def get(self, owner: str, id: str) -> Speech | None:
+        """A speech of this owner."""
+
+    async def list(self, owner: str, page: Page) -> Sequence[Speech]:
+        """One speech more than the page holds, newest first."""
+
+    async def delete(self, owner: str, id: str) -> bool:
+        """Removes a speech and stops its job; whether it was there."""
+
+    async def cancel(self, owner: str, id: str) -> Speech | None:
+        """The speech, CANCELLED if it was not final, its job stopped; None if it is not there."""
+
+    async def retry(self, owner: str, id: str) -> Speech | None:
+        """The speech, PENDING with a new job if it was FAILED or CANCELLED; None if it is not there."""
+
+
+class FinishedAudio(Protocol):
+    """Where finished speech is kept."""
+
+    async def remove(self, name: str) -> None:
+        """Removes a file; one that is not there is fine."""
+
+
+def form(format: str, sample_rate: int, speed: float, *, field: str) -> AudioForm:
+    """The form that is asked for, with the platform's choice where nothing is asked.
+
+    Raises:
+        InvalidArgument: the format does not go with the sample rate (SAMPLE_RATE_UNSUPPORTED); `field` is the
+            path of the audio config in the request.
+    """
+    rates = FORMATS[format].sample_rates
+    rate = sample_rate or FORMATS[format].codec_rate or 24000
+    if rate not in rates:
+        known = ", ".join(str(each) for each in rates)
+        raise errors.InvalidArgument.of(
+            "SAMPLE_RATE_UNSUPPORTED", f"{field}.sample_rate_hertz", f"{format} goes with {known}"
+        )
+    return AudioForm(format, rate, speed or 1.0)
+
+
+def check(text: str, *, field: str) -> None:
+    """Lets a text pass that the engine can speak.
+
+    Raises:
+        InvalidArgument: it holds nothing to speak, or a script that cannot be spoken here (TEXT_EMPTY,
+            TEXT_UNSUPPORTED_SCRIPT).
+    """
+    try:
+        check_text(text)
+    except TextError as error:
+        raise errors.InvalidArgument.of(error.reason, field, str(error)) from None
+
+
+async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact:
+    """What a voice speaks with.
+
+    Raises:
+        NotFound: there is no such voice (VOICE_NOT_FOUND).
+        FailedPrecondition: it has not been learned (VOICE_NOT_READY).
+    """
+    learned = await voices.artefact(owner, voice)
+    if learned is not None:
+        return learned
+    found = await voices.get(owner, voice)
+    if found is None:
+        raise errors.NotFound("VOICE_NOT_FOUND", f"there is no voices/{voice}", name=f"voices/{voice}")
+    raise errors.FailedPrecondition(
+        "VOICE_NOT_READY", f"{found.name} is {found.state} and cannot speak", state=found.state
+    )
+
+
+async def create(new: NewSpeech, *, store: SpeechStore, voices: LearnedVoices) -> Speech:
+    """Accepts a text for speaking, or says why not.
+
+    Raises:
+        InvalidArgument: the text cannot be spoken (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT), or the request id was
+            used with other content (REQUEST_ID_REUSED).
+        NotFound: there is no such voice (VOICE_NOT_FOUND).
+        FailedPrecondition: it has not been learned (VOICE_NOT_READY).
+    """
+    check(new.text, field="speech.text")
+    try:
+        before = await store.of_request(new.owner, new.request)
+        if before is not None:
+            return before
+        await artefact(new.owner, new.voice, voices=voices)
+        return await store.insert(new)
+    except jobs.RequestReused:
+        raise jobs.reused() from None
+
+
+async def get(owner: str, id: str, *, store: SpeechStore) -> Speech:
+    """A speech of this owner.
+
+    Raises:
+        NotFound: there is none (SPEECH_NOT_FOUND).
+    """
+    return _found(await store.get(owner, id), id)
+
+
+async def delete(owner: str, id: str, *, store: SpeechStore, audio: FinishedAudio) -> None:
+    """Removes a speech and its audio. The audio goes first: if that fails, the speech is there to try again.
+
+    Raises:
+        NotFound: there is no such speech (SPEECH_NOT_FOUND).
+    """
+    speech = await get(owner, id, store=store)
+    if speech.audio:
+        await audio.remove(speech.audio)
+    if not await store.delete(owner, id):
+        _found(None, id)
+
+
+async def cancel(owner: str, id: str, *, store: SpeechStore) -> Speech:
+    """Stops the work.
+
+    Raises:
+        NotFound: there is no such speech (SPEECH_NOT_FOUND).
+        FailedPrecondition: it has ended (NOT_CANCELLABLE).
+    """
+    speech = _found(await store.cancel(owner, id), id)
+    if speech.state is not State.CANCELLED:
+        raise jobs.not_cancellable(speech.name, speech.state)
+    return speech
+
+
+async def retry(owner: str, id: str, *, store: SpeechStore, voices: LearnedVoices) -> Speech:
+    """Speaks a text again that could not be spoken.
+
+    Raises:
+        NotFound: there is no such speech (SPEECH_NOT_FOUND).
+        FailedPrecondition: it has not failed (NOT_RETRIABLE), or its voice is gone (VOICE_GONE).
+    """
+    speech = await get(owner, id, store=store)
+    if speech.state not in (State.FAILED, State.CANCELLED):
+        raise jobs.not_retriable(speech.name, speech.state)
+    if await voices.artefact(owner, speech.voice) is None:
+        raise errors.FailedPrecondition("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
+    again = _found(await store.retry(owner, id), id)
+    if again.attempt == speech.attempt:
+        raise jobs.not_retriable(again.name, again.state)
+    return again
+
+
+def _found(speech: Speech | None, id: str) -> Speech:
+    if speech is None:
+        raise errors.NotFound("SPEECH_NOT_FOUND", f"there is no speeches/{id}", name=f"speeches/{id}")
+    return speech

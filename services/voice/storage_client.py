@@ -1,0 +1,116 @@
+"""The storage service, as voices and speeches need it; always on behalf of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+import grpc.aio
+from google.api import httpbody_pb2
+from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
+
+from services.mesh import deadlines, errors
+from services.mesh.identity import on_behalf
+from services.mesh.status import reason
+
+CONTRACT = "voicemesh.storage.v1.StorageService"
+_SECONDS = 10.0
+_TRANSFER_SECONDS = 120.0
+_PIECE = 256 * 1024
+
+
+class FileGone(Exception):
+    """The file is not there (any more), or not the caller's."""
+
+
+class StorageClient:
+    """Recordings come from here, finished speech goes there.
+
+    Every method raises Unavailable (STORAGE_UNAVAILABLE) where storage does not answer.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub: storage_pb2_grpc.StorageServiceAsyncStub = storage_pb2_grpc.StorageServiceStub(channel)
+
+    async def missing(self, names: Sequence[str]) -> str | None:
+        """The first recording that is not there, or not the caller's."""
+        for name in names:
+            try:
+                file = await self._stub.GetFile(
+                    storage_pb2.GetFileRequest(name=name),
+                    metadata=on_behalf(),
+                    timeout=deadlines.remaining(_SECONDS),
+                )
+            except grpc.aio.AioRpcError as error:
+                if error.code() == grpc.StatusCode.NOT_FOUND:
+                    return name
+                raise _unavailable(error) from error
+            if file.purpose != storage_pb2.File.RECORDING:
+                return name
+        return None
+
+    async def read(self, name: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            FileGone: it is not there.
+        """
+        call = self._stub.DownloadFile(
+            storage_pb2.DownloadFileRequest(name=name),
+            metadata=on_behalf(),
+            timeout=deadlines.remaining(_TRANSFER_SECONDS),
+        )
+        try:
+            return b"".join([piece.data async for piece in call])
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.NOT_FOUND:
+                raise FileGone(name) from None
+            raise _unavailable(error) from error
+
+    async def keep_speech(self, content: bytes, content_type: str, display_name: str, request_id: str) -> str:
+        """Stores finished speech; gives its name. The same request id and bytes are stored once."""
+
+        async def pieces() -> AsyncIterator[storage_pb2.UploadFileRequest]:
+            for start in range(0, len(content), _PIECE):
+                yield storage_pb2.UploadFileRequest(
+                    content=httpbody_pb2.HttpBody(
+                        content_type=content_type if start == 0 else "", data=content[start : start + _PIECE]
+                    ),
+                    display_name=display_name if start == 0 else "",
+                    request_id=request_id if start == 0 else "",
+                    purpose=storage_pb2.File.SPEECH if start == 0 else storage_pb2.File.PURPOSE_UNSPECIFIED,
+                )
+
+        try:
+            file = await self._stub.UploadFile(
+                pieces(), metadata=on_behalf(), timeout=deadlines.remaining(_TRANSFER_SECONDS)
+            )
+        except grpc.aio.AioRpcError as error:
+            raise _unavailable(error) from error
+        return file.name
+
+    async def remove(self, name: str) -> None:
+        """Removes a file; one that is not there is fine."""
+        try:
+            await self._stub.DeleteFile(
+                storage_pb2.DeleteFileRequest(name=name), metadata=on_behalf(), timeout=deadlines.remaining(_SECONDS)
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.NOT_FOUND:
+                raise _unavailable(error) from error
+
+
+def _unavailable(error: grpc.aio.AioRpcError) -> Exception:
+    """Silence of storage as our own error; anything else it says is a defect of ours, and stays what it is."""
+    silent = (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
+    )
+    if error.code() in silent:
+        return errors.Unavailable(
+            "STORAGE_UNAVAILABLE", "the storage service does not answer just now", retry_after=2, said=reason(error)
+        )
+    return error

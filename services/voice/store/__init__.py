@@ -1,0 +1,18 @@
+"""All SQL of the voice service."""
+
+from __future__ import annotations
+
+from services.mesh.postgres import Database
+from services.voice.queue import Queue
+from services.voice.store.speeches import SpeechRows
+from services.voice.store.usage import UsageRows
+from services.voice.store.voices import VoiceRows
+
+
+class Store:
+    """Voices, speeches and their usage in PostgreSQL."""
+
+    def __init__(self, database: Database, queue: Queue) -> None:
+        self.voices = VoiceRows(database, queue)
+        self.speeches = SpeechRows(database, queue)
+        self.usage = UsageRows(database)

@@ -1,0 +1,91 @@
+"""Speeches: their rows, and the usage that finishing one makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.mesh import names
+from services.mesh.postgres import Database
+from services.voice.queue import SPEECHES, Queue
+from services.voice.speeches import NewSpeech, Speech, Spoken
+from services.voice.store.rows import JobRows, job_columns
+
+_SELECT = """
+SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, t.text, t.format, t.sample_rate, t.speed,
+       t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
+       t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash,
+       t.created_at, t.updated_at, t.ready_at, t.attempt
+  FROM speeches t
+"""
+
+
+def _speech(row: Mapping[str, Any]) -> Speech:
+    return Speech(**job_columns(row))
+
+
+class SpeechRows(JobRows[Speech]):
+    """Speeches in PostgreSQL."""
+
+    def __init__(self, database: Database, queue: Queue) -> None:
+        super().__init__(database, queue, SPEECHES, _SELECT, _speech)
+
+    async def insert(self, new: NewSpeech) -> Speech:
+        """The speech of this request, added with its job if new.
+
+        Raises:
+            RequestReused: the request id was used with other content.
+        """
+        id = names.new_id()
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "INSERT INTO speeches"
+                " (id, owner, voice, text, format, sample_rate, speed, request_id, request_digest)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
+                [
+                    id,
+                    new.owner,
+                    new.voice,
+                    new.text,
+                    new.form.format,
+                    new.form.sample_rate,
+                    new.form.speed,
+                    new.request.id or None,
+                    new.request.digest,
+                ],
+            )
+            if cursor.rowcount == 0:
+                before = await self.of_request_within(connection, new.owner, new.request)
+                if before is not None:
+                    return before
+            await self.defer(connection, id, attempt=1)
+            speech = await self.read(connection, "t.owner = %s AND t.id = %s", [new.owner, id])
+        assert speech is not None
+        return speech
+
+    async def spoken(self, id: str, attempt: int, result: Spoken) -> bool:
+        """Ends a job with its audio and writes its usage; False if nobody wants it any more."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "UPDATE speeches SET state = 'READY', stage = '', progress_percent = 100, audio = %s,"
+                " audio_seconds = %s, characters = %s, engine = %s, model_hash = %s,"
+                " ready_at = now(), updated_at = now()"
+                " WHERE id = %s AND attempt = %s AND state = 'PROCESSING' RETURNING owner",
+                [
+                    result.audio,
+                    result.audio_seconds,
+                    result.characters,
+                    result.engine,
+                    result.model_hash,
+                    id,
+                    attempt,
+                ],
+            )
+            row = await cursor.fetchone()
+            if row is None:
+                return False
+            await connection.execute(
+                "INSERT INTO usage_ledger (work, owner, characters, audio_seconds) VALUES (%s, %s, %s, %s)",
+                [id, row[0], result.characters, result.audio_seconds],
+            )
+            return True

@@ -1,0 +1,116 @@
+"""Voices: their rows, their consents, and what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from services.mesh import names
+from services.mesh.postgres import Database
+from services.voice.queue import VOICES, Queue
+from services.voice.speeches import Artefact
+from services.voice.store.rows import JobRows, job_columns
+from services.voice.voices import NewVoice, Voice
+
+_SELECT = """
+SELECT t.id::text AS id, t.owner::text AS owner, t.display_name, t.description, t.recordings,
+       c.statement AS consent_statement, c.given_by AS consent_given_by, c.given_at AS consent_given_at,
+       t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
+       a.level, coalesce(a.engine, '') AS engine, coalesce(a.model_hash, '') AS model_hash,
+       t.report, t.created_at, t.updated_at, t.ready_at, t.version, t.attempt
+  FROM voices t
+  JOIN consents c ON c.voice = t.id
+  LEFT JOIN LATERAL (
+       SELECT level, engine, model_hash FROM artefacts WHERE voice = t.id ORDER BY version DESC LIMIT 1) a ON true
+"""
+
+
+def _voice(row: Mapping[str, Any]) -> Voice:
+    return Voice(**job_columns(row))
+
+
+class VoiceRows(JobRows[Voice]):
+    """Voices in PostgreSQL."""
+
+    def __init__(self, database: Database, queue: Queue) -> None:
+        super().__init__(database, queue, VOICES, _SELECT, _voice)
+
+    async def insert(self, new: NewVoice) -> Voice:
+        """The voice of this request, added with its consent, its job and its ledger row if new.
+
+        Raises:
+            RequestReused: the request id was used with other content.
+        """
+        id = names.new_id()
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "INSERT INTO voices (id, owner, display_name, description, recordings, request_id, request_digest)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
+                [
+                    id,
+                    new.owner,
+                    new.display_name,
+                    new.description,
+                    list(new.recordings),
+                    new.request.id or None,
+                    new.request.digest,
+                ],
+            )
+            if cursor.rowcount == 0:
+                before = await self.of_request_within(connection, new.owner, new.request)
+                if before is not None:
+                    return before
+            await connection.execute(
+                "INSERT INTO consents (voice, statement, given_by) VALUES (%s, %s, %s)",
+                [id, new.consent.statement, new.consent.given_by],
+            )
+            await connection.execute(
+                "INSERT INTO usage_ledger (work, owner, voices_created) VALUES (%s, %s, 1)", [id, new.owner]
+            )
+            await self.defer(connection, id, attempt=1)
+            voice = await self.read(connection, "t.owner = %s AND t.id = %s", [new.owner, id])
+        assert voice is not None
+        return voice
+
+    async def update(self, owner: str, id: str, changes: Mapping[str, str], version: int | None) -> Voice | None:
+        """The voice after the change; None if it is not there, or not at `version` where one is given."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "UPDATE voices SET display_name = coalesce(%s, display_name), description = coalesce(%s, description),"
+                " version = version + 1, updated_at = now()"
+                " WHERE owner = %s AND id = %s AND (%s::int IS NULL OR version = %s)",
+                [changes.get("display_name"), changes.get("description"), owner, id, version, version],
+            )
+            if cursor.rowcount == 0:
+                return None
+            return await self.read(connection, "t.owner = %s AND t.id = %s", [owner, id])
+
+    async def artefact(self, owner: str, id: str) -> Artefact | None:
+        """The newest artefact of a voice of this owner that is READY."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT a.content, a.engine, a.model_hash FROM artefacts a JOIN voices v ON v.id = a.voice"
+                " WHERE v.owner = %s AND v.id = %s AND v.state = 'READY' ORDER BY a.version DESC LIMIT 1",
+                [owner, id],
+            )
+            row = await cursor.fetchone()
+            return None if row is None else Artefact(id, *row)
+
+    async def learned(self, id: str, attempt: int, artefact: Artefact, level: str, report: Mapping[str, Any]) -> bool:
+        """Ends a job with what it learned; False if nobody wants it any more."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "UPDATE voices SET state = 'READY', stage = '', progress_percent = 100, report = %s,"
+                " ready_at = now(), updated_at = now() WHERE id = %s AND attempt = %s AND state = 'PROCESSING'",
+                [Jsonb(dict(report)), id, attempt],
+            )
+            if cursor.rowcount == 0:
+                return False
+            await connection.execute(
+                "INSERT INTO artefacts (voice, version, level, engine, model_hash, content)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
+                [id, attempt, level, artefact.engine, artefact.model_hash, artefact.content],
+            )
+            return True

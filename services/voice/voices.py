@@ -1,0 +1,216 @@
+"""Voices: learned from a person's recordings with that person's consent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from services.mesh import errors
+from services.mesh.pages import Page
+from services.voice import jobs
+from services.voice.jobs import Failure, Request, State
+
+
+@dataclass(frozen=True)
+class Consent:
+    """A person's agreement to having their voice learned."""
+
+    statement: str
+    given_by: str
+
+
+@dataclass(frozen=True)
+class NewVoice:
+    """What a voice is to be learned from."""
+
+    owner: str
+    display_name: str
+    description: str
+    recordings: tuple[str, ...]
+    """Resource names, `files/{file}`."""
+    consent: Consent
+    request: Request
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A person's voice that can speak, or will."""
+
+    id: str
+    owner: str
+    display_name: str
+    description: str
+    recordings: list[str]
+    consent_statement: str
+    consent_given_by: str
+    consent_given_at: datetime
+    state: State
+    stage: str
+    progress_percent: int
+    failure: Failure | None
+    level: str | None
+    engine: str
+    model_hash: str
+    report: dict[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+    ready_at: datetime | None
+    version: int
+    attempt: int
+    """How often the learning was asked for; a job of an earlier attempt has no say any more."""
+
+    @property
+    def name(self) -> str:
+        """Resource name."""
+        return f"voices/{self.id}"
+
+    @property
+    def etag(self) -> str:
+        """Changes with every change (AIP-154)."""
+        return f"v{self.version}"
+
+
+class Recordings(Protocol):
+    """Where recordings are kept."""
+
+    async def missing(self, names: Sequence[str]) -> str | None:
+        """The first that is not there, or not the caller's."""
+
+
+class VoiceStore(Protocol):
+    """Where voices are kept."""
+
+    async def of_request(self, owner: str, request: Request) -> Voice | None:
+        """The voice that this request made before.
+
+        Raises:
+            RequestReused: the request id was used with other content.
+        """
+
+    async def insert(self, new: NewVoice) -> Voice:
+        """The voice of this request, added with its job if new.
+
+        Raises:
+            RequestReused: the request id was used with other content.
+        """
+
+    async def get(self, owner: str, id: str) -> Voice | None:
+        """A voice of this owner."""
+
+    async def list(self, owner: str, page: Page) -> Sequence[Voice]:
+        """One voice more than the page holds, newest first."""
+
+    async def update(self, owner: str, id: str, changes: Mapping[str, str], version: int | None) -> Voice | None:
+        """The voice after the change; None if it is not there, or not at `version` where one is given."""
+
+    async def delete(self, owner: str, id: str) -> bool:
+        """Removes a voice and stops its job; whether it was there."""
+
+    async def cancel(self, owner: str, id: str) -> Voice | None:
+        """The voice, CANCELLED if it was not final, its job stopped; None if it is not there."""
+
+    async def retry(self, owner: str, id: str) -> Voice | None:
+        """The voice, PENDING with a new job if it was FAILED or CANCELLED; None if it is not there."""
+
+
+async def create(new: NewVoice, *, store: VoiceStore, recordings: Recordings) -> Voice:
+    """Accepts a voice for learning, or says why not.
+
+    Raises:
+        NotFound: a recording is not there (RECORDING_NOT_FOUND).
+        InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
+    """
+    try:
+        before = await store.of_request(new.owner, new.request)
+        if before is not None:
+            return before
+        missing = await recordings.missing(new.recordings)
+        if missing is not None:
+            raise errors.NotFound("RECORDING_NOT_FOUND", f"there is no recording {missing}", name=missing)
+        return await store.insert(new)
+    except jobs.RequestReused:
+        raise jobs.reused() from None
+
+
+async def get(owner: str, id: str, *, store: VoiceStore) -> Voice:
+    """A voice of this owner.
+
+    Raises:
+        NotFound: there is none (VOICE_NOT_FOUND).
+    """
+    return _found(await store.get(owner, id), id)
+
+
+async def update(owner: str, id: str, changes: Mapping[str, str], etag: str, *, store: VoiceStore) -> Voice:
+    """Changes what people call a voice.
+
+    Raises:
+        InvalidArgument: the name would be empty.
+        NotFound: there is no such voice (VOICE_NOT_FOUND).
+        Aborted: `etag` is given and somebody else came first (ETAG_MISMATCH).
+    """
+    if changes.get("display_name") == "":
+        raise errors.InvalidArgument.of("INVALID_FIELDS", "voice.display_name", "must not be empty")
+    voice = await get(owner, id, store=store)
+    if etag and etag != voice.etag:
+        raise _overtaken(voice)
+    if not changes:
+        return voice
+    changed = await store.update(owner, id, changes, voice.version if etag else None)
+    if changed is None:
+        raise _overtaken(await get(owner, id, store=store))
+    return changed
+
+
+async def delete(owner: str, id: str, *, store: VoiceStore) -> None:
+    """Removes a voice and what was learned.
+
+    Raises:
+        NotFound: there is no such voice (VOICE_NOT_FOUND).
+    """
+    if not await store.delete(owner, id):
+        _found(None, id)
+
+
+async def cancel(owner: str, id: str, *, store: VoiceStore) -> Voice:
+    """Stops the learning.
+
+    Raises:
+        NotFound: there is no such voice (VOICE_NOT_FOUND).
+        FailedPrecondition: it has ended (NOT_CANCELLABLE).
+    """
+    voice = _found(await store.cancel(owner, id), id)
+    if voice.state is not State.CANCELLED:
+        raise jobs.not_cancellable(voice.name, voice.state)
+    return voice
+
+
+async def retry(owner: str, id: str, *, store: VoiceStore, recordings: Recordings) -> Voice:
+    """Learns a voice again that could not be learned.
+
+    Raises:
+        NotFound: there is no such voice (VOICE_NOT_FOUND).
+        FailedPrecondition: it has not failed (NOT_RETRIABLE), or a recording is gone (RECORDING_GONE).
+    """
+    voice = await get(owner, id, store=store)
+    if voice.state not in (State.FAILED, State.CANCELLED):
+        raise jobs.not_retriable(voice.name, voice.state)
+    missing = await recordings.missing(voice.recordings)
+    if missing is not None:
+        raise errors.FailedPrecondition("RECORDING_GONE", f"the recording {missing} was deleted", name=missing)
+    again = _found(await store.retry(owner, id), id)
+    if again.attempt == voice.attempt:
+        raise jobs.not_retriable(again.name, again.state)
+    return again
+
+
+def _found(voice: Voice | None, id: str) -> Voice:
+    if voice is None:
+        raise errors.NotFound("VOICE_NOT_FOUND", f"there is no voices/{id}", name=f"voices/{id}")
+    return voice
+
+
+def _overtaken(voice: Voice) -> errors.Aborted:
+    return errors.Aborted("ETAG_MISMATCH", f"{voice.name} has changed since; read it again", etag=voice.etag)

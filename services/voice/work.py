@@ -1,0 +1,161 @@
+"""What a worker does for one job: learns a voice, or speaks a text.
+
+Both may be run again from the beginning at any time: a result counts only if its row still wants it, and is
+written in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+import structlog
+
+from services.mesh import errors
+from services.mesh.identity import Caller, acting_for
+from services.voice.engine.encoders import FORMATS, encode
+from services.voice.engine.errors import EngineError
+from services.voice.engine.port import Level, Samples
+from services.voice.engine.text import check_text, sentences
+from services.voice.host import EngineDied, EngineHost
+from services.voice.jobs import Failure
+from services.voice.speeches import Artefact, Speech, Spoken
+from services.voice.storage_client import FileGone, StorageClient
+from services.voice.store import Store
+from services.voice.store.rows import JobRows
+from services.voice.voices import Voice
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("work")
+
+PROGRESS_SECONDS = 0.3
+TRANSIENT = (errors.Unavailable, errors.ResourceExhausted, EngineDied)
+"""What may be gone when the work is tried again."""
+
+
+class GiveUp(Exception):
+    """The work cannot succeed, for a reason that its owner should know."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(reason, message)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work of one worker."""
+
+    store: Store
+    storage: StorageClient
+    engine: EngineHost
+
+    async def learn(self, id: str, attempt: int, *, last_try: bool) -> None:
+        """Learns a voice, if it is still wanted. Raises one of TRANSIENT unless this is the last try."""
+        voice = await self.store.voices.begin(id, attempt)
+        if voice is not None:
+            with acting_for(Caller(user=voice.owner, request_id=f"voice-{id}")):
+                await _or_fail(self._learn(voice), self.store.voices, voice, last_try)
+
+    async def speak(self, id: str, attempt: int, *, last_try: bool) -> None:
+        """Speaks a text, if it is still wanted. Raises one of TRANSIENT unless this is the last try."""
+        speech = await self.store.speeches.begin(id, attempt)
+        if speech is not None:
+            with acting_for(Caller(user=speech.owner, request_id=f"speech-{id}")):
+                await _or_fail(self._speak(speech), self.store.speeches, speech, last_try)
+
+    async def _learn(self, voice: Voice) -> None:
+        try:
+            recordings = [await self.storage.read(name) for name in voice.recordings]
+        except FileGone as gone:
+            raise GiveUp("RECORDING_GONE", f"the recording {gone} was deleted") from None
+        async with Reporter(self.store.voices, voice) as reporter:
+            enrolment = await self.engine.enrol(recordings, reporter.report)
+        info = self.engine.info
+        artefact = Artefact(voice.id, enrolment.artefact, info.name, info.model_hash)
+        await self.store.voices.learned(
+            voice.id, voice.attempt, artefact, str(Level.INSTANT), enrolment.report.to_dict()
+        )
+
+    async def _speak(self, speech: Speech) -> None:
+        artefact = await self.store.voices.artefact(speech.owner, speech.voice)
+        if artefact is None:
+            raise GiveUp("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
+        count = max(1, sum(1 for _ in sentences(check_text(speech.text))))
+        spoken: list[Samples] = []
+        async with Reporter(self.store.speeches, speech) as reporter:
+            async for samples in self.engine.speak(artefact.content, speech.text, speech.speed):
+                spoken.append(samples)
+                reporter.report("speaking", min(95, 95 * len(spoken) // count))
+        info = self.engine.info
+        content = await asyncio.to_thread(
+            encode, spoken, speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate
+        )
+        form = FORMATS[speech.format]
+        audio = await self.storage.keep_speech(
+            content, form.content_type, f"{speech.id}.{form.extension}", _upload_id(speech, content)
+        )
+        seconds = sum(len(samples) for samples in spoken) / info.sample_rate
+        result = Spoken(audio, seconds, len(speech.text), info.name, info.model_hash)
+        if not await self.store.speeches.spoken(speech.id, speech.attempt, result):
+            await self.storage.remove(audio)
+
+
+class Reporter:
+    """Writes the progress of a job into its row, at most every PROGRESS_SECONDS."""
+
+    def __init__(self, rows: JobRows[Voice] | JobRows[Speech], job: Voice | Speech) -> None:
+        self._rows = rows
+        self._job = job
+        self._latest: tuple[str, int] | None = None
+        self._told = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    def report(self, stage: str, percent: int) -> None:
+        """Notes stage and per cent."""
+        self._latest = (stage, percent)
+        self._told.set()
+
+    async def __aenter__(self) -> Reporter:
+        self._writing = asyncio.create_task(self._write())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        assert self._writing is not None
+        self._writing.cancel()
+        await asyncio.gather(self._writing, return_exceptions=True)
+
+    async def _write(self) -> None:
+        while True:
+            await self._told.wait()
+            self._told.clear()
+            if self._latest is not None:
+                await self._rows.progress(self._job.id, self._job.attempt, *self._latest)
+            await asyncio.sleep(PROGRESS_SECONDS)
+
+
+async def _or_fail(
+    work: Awaitable[None], rows: JobRows[Voice] | JobRows[Speech], job: Voice | Speech, last_try: bool
+) -> None:
+    """Awaits the work; marks the row FAILED where trying again cannot help."""
+    try:
+        await work
+    except GiveUp as given_up:
+        await rows.fail(job.id, job.attempt, given_up.failure)
+    except EngineError as error:
+        await rows.fail(job.id, job.attempt, Failure(error.reason, str(error)))
+    except TRANSIENT as error:
+        if not last_try:
+            raise
+        log.error("job failed for good", job=job.name, error=str(error))
+        await rows.fail(job.id, job.attempt, Failure("UNAVAILABLE", "the platform was not able to do this; try again"))
+    except Exception:
+        log.exception("job failed", job=job.name)
+        await rows.fail(job.id, job.attempt, Failure("INTERNAL", "the platform failed at this; its log says why"))
+
+
+def _upload_id(speech: Speech, content: bytes) -> str:
+    """The same for the same audio of the same attempt, so that a job run twice stores it once."""
+    digest = hashlib.sha256(content).hexdigest()
+    return str(uuid.uuid5(uuid.UUID(speech.id), f"{speech.attempt}/{digest}"))

@@ -1,0 +1,136 @@
+"""python -m services.voice.worker: does the jobs that wait in the voice service's database.
+
+Any number of workers may run, on any machines. When one dies in the middle of a job, the others notice that
+its heartbeat has stopped, and one of them does the job again from the beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.resources import files
+
+import procrastinate
+import structlog
+import uvloop
+from procrastinate import JobContext, RetryDecision
+from procrastinate.job_context import AbortReason
+from procrastinate.jobs import Job
+
+from services.mesh import logs
+from services.mesh.channels import open_channel
+from services.mesh.postgres import open_database
+from services.mesh.settings import read
+from services.voice import queue, storage_client
+from services.voice.host import open_engine
+from services.voice.queue import SPEECHES, VOICES, Queue
+from services.voice.settings import Settings
+from services.voice.storage_client import StorageClient
+from services.voice.store import Store
+from services.voice.work import TRANSIENT, Work
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("worker")
+
+
+class Stopping(Exception):
+    """The worker was told to stop in the middle of the job; another does it again."""
+
+
+class Retry(procrastinate.BaseRetryStrategy):
+    """Again at once when the worker stopped, a little later when something did not answer, else never."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if isinstance(exception, Stopping):
+            return RetryDecision(retry_in={"seconds": 0})
+        if isinstance(exception, TRANSIENT):
+            return RetryDecision(retry_in={"seconds": 2 ** min(job.attempts, 6)})
+        return None
+
+
+def register(tasks: Queue, work: Work, attempts: int) -> None:
+    """Says what is to be done for the jobs of each kind."""
+
+    @tasks.app.task(name=VOICES, queue=VOICES, retry=Retry(), pass_context=True)
+    async def learn(context: JobContext, id: str, attempt: int) -> None:
+        await _unless_stopped(context, work.learn(id, attempt, last_try=context.job.attempts + 1 >= attempts))
+
+    @tasks.app.task(name=SPEECHES, queue=SPEECHES, retry=Retry(), pass_context=True)
+    async def speak(context: JobContext, id: str, attempt: int) -> None:
+        await _unless_stopped(context, work.speak(id, attempt, last_try=context.job.attempts + 1 >= attempts))
+
+
+async def _unless_stopped(context: JobContext, work: Awaitable[None]) -> None:
+    try:
+        await work
+    except asyncio.CancelledError:
+        if context.abort_reason() is AbortReason.SHUTDOWN:
+            raise Stopping from None
+        raise
+
+
+async def rescue(tasks: Queue, heartbeat: float, stalled: float) -> None:
+    """Gives the jobs of workers that have died back to the queue, for ever."""
+    while True:
+        with suppress(procrastinate.exceptions.ConnectorException):
+            for job in await tasks.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=stalled):
+                log.warning("job of a dead worker", task=job.task_name, job=job.id)
+                await tasks.app.job_manager.retry_job(job, retry_at=datetime.now(UTC))
+        await asyncio.sleep(heartbeat)
+
+
+async def work_until(stop: asyncio.Event, settings: Settings) -> None:
+    """Works until `stop` is set; jobs under way then go back to the queue."""
+    url = settings.database_url.get_secret_value()
+    tasks = Queue(url)
+    migrations = files("services.voice") / "migrations"
+    async with (
+        open_database(url, migrations, also=queue.install) as database,
+        open_channel(settings.storage_address, "storage", storage_client.CONTRACT, settings.tls) as storage,
+        open_engine(
+            settings.models,
+            processes=settings.engine_processes,
+            threads=settings.engine_threads,
+            waiting=settings.engine_waiting,
+        ) as engine,
+        tasks.app.open_async(),
+    ):
+        register(tasks, Work(Store(database, tasks), StorageClient(storage), engine), settings.job_attempts)
+        await engine.loaded()
+        working = asyncio.create_task(
+            tasks.app.run_worker_async(
+                queues=[VOICES, SPEECHES],
+                concurrency=settings.engine_processes,
+                install_signal_handlers=False,
+                shutdown_graceful_timeout=settings.drain_seconds,
+                update_heartbeat_interval=settings.heartbeat_seconds,
+                stalled_worker_timeout=settings.stalled_seconds * 2,
+                fetch_job_polling_interval=2.0,
+                delete_jobs="successful",
+            )
+        )
+        rescuing = asyncio.create_task(rescue(tasks, settings.heartbeat_seconds, settings.stalled_seconds))
+        stopping = asyncio.create_task(stop.wait())
+        log.info("working")
+        await asyncio.wait({working, rescuing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (rescuing, stopping, working):
+            task.cancel()
+        await asyncio.gather(rescuing, stopping, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await working
+
+
+async def main(settings: Settings) -> None:
+    """Works until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await work_until(stop, settings)
+
+
+if __name__ == "__main__":
+    from_environment = read(Settings)
+    logs.configure("worker", from_environment.log_level)
+    uvloop.run(main(from_environment))
