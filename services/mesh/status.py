@@ -58,12 +58,14 @@ def internal(request_id: str) -> status_pb2.Status:
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> NoReturn:
     """Ends the call with `status`; a RetryInfo also becomes the trailer `retry-after`, in whole seconds."""
+    answer = rpc_status.to_status(status)
     retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Unpack(retry):
             seconds = max(1, -(-retry.retry_delay.ToMilliseconds() // 1000))
-            context.set_trailing_metadata((("retry-after", str(seconds)),))
-    await context.abort_with_status(rpc_status.to_status(status))
+            trailers = (*answer.trailing_metadata, ("retry-after", str(seconds)))
+            answer = answer._replace(trailing_metadata=trailers)
+    await context.abort_with_status(answer)
     raise AssertionError("abort_with_status does not return")
 
 

