@@ -64,7 +64,7 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.
         if detail.Unpack(retry):
             seconds = max(1, -(-retry.retry_delay.ToMilliseconds() // 1000))
             trailers = (*answer.trailing_metadata, ("retry-after", str(seconds)))
-            answer = answer._replace(trailing_metadata=trailers)
+            answer = answer._replace(trailing_metadata=trailers)  # type: ignore[attr-defined]  # a namedtuple
     await context.abort_with_status(answer)
     raise AssertionError("abort_with_status does not return")
 

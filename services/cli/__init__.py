@@ -1,0 +1,1 @@
+"""The `voicemesh` command: one file a command."""

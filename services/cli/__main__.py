@@ -1,0 +1,23 @@
+"""python -m services.cli, and the console script `voicemesh`."""
+
+import typer
+
+from services.cli import certificates, demo, down, envoy, erase, models, status, up
+
+app = typer.Typer(
+    name="voicemesh",
+    help="A self-hosted voice-cloning platform: a gRPC service mesh that learns a voice and speaks any text in it.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+app.command()(demo.demo)
+app.command()(up.up)
+app.command()(down.down)
+app.command()(status.status)
+app.command()(erase.erase)
+app.command()(models.models)
+app.command()(certificates.certificates)
+app.add_typer(envoy.app, name="envoy")
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,128 @@
+"""All SQL of the storage service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from psycopg.rows import class_row
+
+from services.mesh import errors
+from services.mesh.pages import Page
+from services.mesh.postgres import Database
+from services.storage.files import File, Purpose
+from services.storage.uploads import NewFile
+from services.storage.usage import Day, Usage
+
+_FILE = "id::text AS id, display_name, content_type, size, sha256, purpose, seconds, created_at"
+
+
+class Store:
+    """Files, the ledger of uploads, and the bytes to be removed, in PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def file(self, owner: str, id: str) -> File | None:
+        """A file of an owner."""
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(File))
+            await cursor.execute(f"SELECT {_FILE} FROM files WHERE owner = %s AND id = %s", [owner, id])
+            return await cursor.fetchone()
+
+    async def file_of_request(self, owner: str, request_id: str) -> File | None:
+        """The file that a request made before."""
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(File))
+            await cursor.execute(f"SELECT {_FILE} FROM files WHERE owner = %s AND request_id = %s", [owner, request_id])
+            return await cursor.fetchone()
+
+    async def files(self, owner: str, purpose: Purpose, page: Page) -> Sequence[File]:
+        """Up to `page.size + 1` files, newest first."""
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(File))
+            await cursor.execute(
+                f"SELECT {_FILE} FROM files WHERE owner = %(owner)s AND purpose = %(purpose)s"
+                " AND (%(after)s::uuid IS NULL OR id < %(after)s) ORDER BY id DESC LIMIT %(limit)s",
+                {"owner": owner, "purpose": purpose, "after": page.after or None, "limit": page.size + 1},
+            )
+            return await cursor.fetchall()
+
+    async def reserve(self, id: str) -> None:
+        """Makes the bytes of a file that may never come due for removal, some time from now."""
+        async with self._database.connection() as connection:
+            await connection.execute(
+                "INSERT INTO discards (file, due) VALUES (%s, now() + interval '15 minutes')", [id]
+            )
+
+    async def add(self, new: NewFile) -> File:
+        """The file of this request_id: the new one, entered in the ledger too, or the one that was there.
+
+        Raises:
+            Unavailable: it took so long that its bytes were given up (UPLOAD_EXPIRED).
+        """
+        async with self._database.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(File))
+            # The update changes nothing: it makes the row that was there first come back, locked.
+            await cursor.execute(
+                "INSERT INTO files"
+                " (id, owner, display_name, content_type, size, sha256, purpose, seconds, request_id) VALUES"
+                " (%(id)s, %(owner)s, %(display_name)s, %(content_type)s, %(size)s, %(sha256)s, %(purpose)s,"
+                " %(seconds)s, %(request_id)s)"
+                " ON CONFLICT (owner, request_id) DO UPDATE SET request_id = EXCLUDED.request_id"
+                f" RETURNING {_FILE}",
+                asdict(new),
+            )
+            file = await cursor.fetchone()
+            if file is None:
+                raise LookupError("INSERT … RETURNING returned nothing")
+            if file.id != new.id:
+                return file
+            freed = await connection.execute("DELETE FROM discards WHERE file = %s AND due > '-infinity'", [new.id])
+            if not freed.rowcount:
+                raise errors.Unavailable("UPLOAD_EXPIRED", "storing the file took too long; send it again")
+            await connection.execute(
+                "INSERT INTO uploads (file, owner, purpose, size) VALUES (%s, %s, %s, %s)",
+                [new.id, new.owner, new.purpose, new.size],
+            )
+            return file
+
+    async def remove(self, owner: str, id: str) -> bool:
+        """Takes a file from its owner and makes its bytes due for removal; whether there was one."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute("DELETE FROM files WHERE owner = %s AND id = %s", [owner, id])
+            if cursor.rowcount:
+                await connection.execute("INSERT INTO discards (file, due) VALUES (%s, now())", [id])
+            return cursor.rowcount > 0
+
+    async def claim_discards(self) -> Sequence[str]:
+        """Ids of some files whose bytes are due for removal. No upload can lay claim to them after this."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "UPDATE discards SET due = '-infinity' WHERE file IN"
+                " (SELECT file FROM discards WHERE due <= now() ORDER BY due LIMIT 100 FOR UPDATE SKIP LOCKED)"
+                " RETURNING file::text"
+            )
+            return [id for (id,) in await cursor.fetchall()]
+
+    async def forget_discard(self, id: str) -> None:
+        """The bytes have been removed."""
+        async with self._database.connection() as connection:
+            await connection.execute("DELETE FROM discards WHERE file = %s", [id])
+
+    async def usage(self, owner: str, days: int) -> Usage:
+        """What `owner` stores now, and uploaded today (UTC) and in the `days - 1` days before."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT coalesce(sum(size), 0)::bigint, count(*) FROM files WHERE owner = %s", [owner]
+            )
+            stored_bytes, stored_files = await cursor.fetchone() or (0, 0)
+            by_day = connection.cursor(row_factory=class_row(Day))
+            await by_day.execute(
+                "SELECT (created_at AT TIME ZONE 'UTC')::date AS date, sum(size)::bigint AS uploaded_bytes"
+                " FROM uploads WHERE owner = %s AND purpose = 'RECORDING'"
+                " AND created_at >= date_trunc('day', now(), 'UTC') - make_interval(hours => 24 * (%s - 1))"
+                " GROUP BY 1 ORDER BY 1 DESC",
+                [owner, days],
+            )
+            return Usage(stored_bytes, stored_files, await by_day.fetchall())

@@ -1,0 +1,234 @@
+"""Uploads and deletions that are broken off at any moment, and what becomes of what they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.resources import files as resources
+from pathlib import Path
+
+import grpc.aio
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+from google.api import httpbody_pb2
+from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
+
+from services.mesh import errors, names
+from services.mesh.postgres import Database, migrate, open_database
+from services.storage import files
+from services.storage.blobs import Blobs, open_blobs
+from services.storage.files import File, Purpose
+from services.storage.store import Store
+from services.storage.sweeps import keep_sweeping, sweep
+from services.storage.uploads import Opening, Uploads
+from tests.peers import Served
+from tests.storage.calls import blob, blobs, somebody
+from tests.storage.sounds import wav
+
+MIGRATIONS = resources("services.storage") / "migrations"
+
+
+@pytest.fixture
+async def own_database(new_database: Callable[[], str]) -> AsyncIterator[Database]:
+    async with open_database(new_database(), MIGRATIONS) as database:
+        yield database
+
+
+@pytest.fixture
+def store(own_database: Database) -> Store:
+    return Store(own_database)
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[Blobs]:
+    async with open_blobs(str(tmp_path / "root")) as opened:
+        yield opened
+
+
+async def receive(store: Store, kept: Blobs, owner: str, data: bytes = b"") -> File:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield data or wav()
+
+    with ThreadPoolExecutor(1) as threads:
+        uploads = Uploads(store, kept, largest=1 << 20, spool=None, threads=threads)
+        return await uploads.receive(Opening(owner, "", "", "", Purpose.RECORDING), pieces())
+
+
+async def leases(database: Database) -> int:
+    async with database.connection() as connection:
+        (count,) = await (await connection.execute("SELECT count(*) FROM discards")).fetchone() or (None,)
+        return int(count)
+
+
+async def pass_time(database: Database) -> None:
+    """Lets all leases run out."""
+    async with database.connection() as connection:
+        await connection.execute("UPDATE discards SET due = now() - interval '1 second' WHERE due > now()")
+
+
+class Breaking(Blobs):
+    """Writes, and then never returns or fails, as if the process had been killed there."""
+
+    def __init__(self, within: Blobs) -> None:
+        super().__init__(within._store, within._folder)
+        self.written = asyncio.Event()
+
+    async def write(self, id: str, file) -> None:
+        await super().write(id, file)
+        self.written.set()
+        await asyncio.Event().wait()
+
+
+async def test_an_upload_that_is_whole_leaves_nothing_to_sweep(own_database, store, kept, tmp_path: Path) -> None:
+    file = await receive(store, kept, names.new_id())
+
+    assert await leases(own_database) == 0
+    await pass_time(own_database)
+    assert await sweep(store, kept) == 0
+    assert blob(tmp_path / "root", file.id).exists()
+
+
+async def test_an_upload_that_is_broken_off_after_its_bytes_is_swept(
+    own_database, store, kept, tmp_path: Path
+) -> None:
+    breaking, owner = Breaking(kept), names.new_id()
+    upload = asyncio.ensure_future(receive(store, breaking, owner))
+    await breaking.written.wait()
+    upload.cancel()
+    await asyncio.wait([upload])
+    left, early = len(blobs(tmp_path / "root")), await sweep(store, kept)
+    await pass_time(own_database)
+
+    swept = await sweep(store, kept)
+
+    assert (left, early, swept) == (1, 0, 1)
+    assert blobs(tmp_path / "root") == []
+    assert await leases(own_database) == 0
+    assert (await store.usage(owner, 1)).days == []
+
+
+async def test_an_upload_that_was_swept_meanwhile_makes_no_file(own_database, store, kept, tmp_path: Path) -> None:
+    class Slow(Blobs):
+        async def write(self, id: str, file) -> None:
+            await super().write(id, file)
+            await pass_time(own_database)
+            await sweep(store, kept)
+
+    owner = names.new_id()
+    with pytest.raises(errors.Unavailable) as raised:
+        await receive(store, Slow(kept._store, kept._folder), owner)
+
+    assert raised.value.reason == "UPLOAD_EXPIRED"
+    assert (await store.usage(owner, 1)).stored_files == 0
+    assert (await store.usage(owner, 1)).days == []
+
+
+async def test_bytes_of_a_deleted_file_go_with_the_next_sweep(own_database, store, kept, tmp_path: Path) -> None:
+    owner = names.new_id()
+    file = await receive(store, kept, owner)
+    await files.delete(owner, file.id, store=store)
+
+    swept = await sweep(store, kept)
+
+    assert swept == 1
+    assert blobs(tmp_path / "root") == []
+
+
+async def test_a_sweep_goes_on_after_an_object_store_that_failed(own_database, store, kept, tmp_path: Path) -> None:
+    class Failing(Blobs):
+        fail = True
+
+        async def remove(self, id: str) -> None:
+            if Failing.fail:
+                Failing.fail = False
+                raise errors.Unavailable("OBJECTS_UNAVAILABLE", "down")
+            await super().remove(id)
+
+    owner = names.new_id()
+    for _ in range(3):
+        await files.delete(owner, (await receive(store, kept, owner)).id, store=store)
+    sweeping = asyncio.create_task(keep_sweeping(store, Failing(kept._store, kept._folder), 0.01))
+    while await leases(own_database):
+        await asyncio.sleep(0.01)
+    sweeping.cancel()
+
+    assert not Failing.fail
+    assert blobs(tmp_path / "root") == []
+
+
+async def test_sweeps_at_once_do_no_harm(own_database, store, kept, tmp_path: Path) -> None:
+    owner = names.new_id()
+    stays = await receive(store, kept, owner)
+    for _ in range(20):
+        await files.delete(owner, (await receive(store, kept, owner)).id, store=store)
+
+    await asyncio.gather(*(sweep(store, kept) for _ in range(5)))
+
+    assert blobs(tmp_path / "root") == [blob(tmp_path / "root", stays.id)]
+
+
+async def test_ten_processes_migrate_at_once(new_database: Callable[[], str]) -> None:
+    address = new_database()
+
+    await asyncio.gather(*(migrate(address, MIGRATIONS) for _ in range(10)))
+
+    async with await psycopg.AsyncConnection.connect(address) as connection:
+        applied = await (await connection.execute("SELECT count(*) FROM schema_migrations")).fetchone()
+    assert applied == (len([file for file in MIGRATIONS.iterdir() if file.name.endswith(".sql")]),)
+
+
+async def test_a_killed_process_leaves_nothing_of_an_upload(
+    new_database: Callable[[], str], certificates: dict[str, Path], free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    address, port = new_database(), free_port()
+    root, spool = tmp_path / "root", tmp_path / "spool"
+    spool.mkdir()
+    settings = {
+        "LISTEN": f"127.0.0.1:{port}",
+        "TLS": str(certificates["storage"]),
+        "DATABASE_URL": address,
+        "ROOT": str(root),
+        "SPOOL": str(spool),
+        "PAGE_TOKEN_KEY": Fernet.generate_key().decode(),
+    }
+    environment = {f"VOICEMESH_STORAGE_{name}": value for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.storage"],
+        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join([".", "gen"])},
+        stdout=subprocess.DEVNULL,
+    )
+    sent = asyncio.Event()
+
+    async def unfinished() -> AsyncIterator[storage_pb2.UploadFileRequest]:
+        for _ in range(20):
+            yield storage_pb2.UploadFileRequest(content=httpbody_pb2.HttpBody(data=wav()))
+        sent.set()
+        await asyncio.Event().wait()
+
+    try:
+        async with Served("storage", port, certificates).channel() as channel:
+            stub = storage_pb2_grpc.StorageServiceStub(channel)
+            request = storage_pb2.ListFilesRequest()
+            await stub.ListFiles(request, metadata=somebody(), wait_for_ready=True, timeout=60)
+            upload = stub.UploadFile(unfinished(), metadata=somebody())
+            await sent.wait()
+            process.send_signal(signal.SIGKILL)
+            with suppress(grpc.aio.AioRpcError):
+                await upload
+    finally:
+        process.kill()
+        process.wait()
+    async with await psycopg.AsyncConnection.connect(address) as connection:
+        query = "SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM uploads), (SELECT count(*) FROM discards)"
+        rows = await (await connection.execute(query)).fetchone()
+
+    assert rows == (0, 0, 0)
+    assert blobs(root) == []
+    assert list(spool.iterdir()) == []
