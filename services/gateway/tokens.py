@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,11 +48,13 @@ class KeySource(Protocol):
 class Verifier:
     """Verifies tokens, and remembers those that were good until they expire or the keys change."""
 
-    def __init__(self, keys: KeySource, *, leeway_seconds: float, remembered: int) -> None:
+    def __init__(
+        self, keys: KeySource, *, leeway_seconds: float, remembered: int, clock: Callable[[], float] = time.time
+    ) -> None:
         self._keys = keys
         self._leeway = leeway_seconds
         self._good: TLRUCache[str, Claims] = TLRUCache(
-            remembered, ttu=lambda _token, claims, _now: claims.expires + leeway_seconds, timer=time.time
+            remembered, ttu=lambda _token, claims, _now: claims.expires + leeway_seconds, timer=clock
         )
         self._generation = keys.generation
 

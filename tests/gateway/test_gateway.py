@@ -65,9 +65,11 @@ def issuer() -> Issuer:
 
 @pytest.fixture(scope="module")
 async def gateway(issuer: Issuer, certificates: dict[str, Path]) -> AsyncIterator[Served]:
-    async with auth(issuer, certificates) as port:
-        async with served("gateway", open_app, settings(certificates, port), certificates) as running:
-            yield running
+    async with (
+        auth(issuer, certificates) as port,
+        served("gateway", open_app, settings(certificates, port), certificates) as running,
+    ):
+        yield running
 
 
 async def ask(

@@ -16,7 +16,6 @@ from services.local.state import State
 from services.local.supervisor import Supervisor
 from tests.local import tiny
 
-
 NOWHERE = "http://127.0.0.1:1/"
 
 
