@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from services.mesh import deadlines, errors, identity, names, status, validation
@@ -23,6 +23,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("call")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Any  # grpc.RpcMethodHandler, whose type stubs know only the synchronous shape of its functions
+
+
+class Malformed:
+    """Stands for a request that could not be read."""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -117,13 +121,13 @@ def _unexpected(error: Exception, request_id: str) -> status_pb2.Status:
 def _wrap(handler: Handler, around: Callable[[Context], Any]) -> Handler:
     """The handler with `around` about it and its requests validated, in each of gRPC's four shapes."""
     codec = {
-        "request_deserializer": handler.request_deserializer,
+        "request_deserializer": _or_malformed(handler.request_deserializer),
         "response_serializer": handler.response_serializer,
     }
 
     async def checked(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
         async for request in requests:
-            validation.check(request)
+            _check(request)
             yield request
 
     if handler.request_streaming and handler.response_streaming:
@@ -142,7 +146,7 @@ def _wrap(handler: Handler, around: Callable[[Context], Any]) -> Handler:
 
         async def unary_stream(request: Message, context: Context) -> AsyncIterator[Message]:
             async with around(context):
-                validation.check(request)
+                _check(request)
                 async for response in produce(request, context):
                     yield response
 
@@ -151,11 +155,29 @@ def _wrap(handler: Handler, around: Callable[[Context], Any]) -> Handler:
 
     async def unary_unary(request: Message, context: Context) -> Message:
         async with around(context):
-            validation.check(request)
+            _check(request)
             response: Message = await answer(request, context)
             return response
 
     return grpc.unary_unary_rpc_method_handler(unary_unary, **codec)
+
+
+def _or_malformed(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | Malformed]:
+    """Bytes that are no message become a refusal to the caller; gRPC would call them an internal error."""
+
+    def to_message(data: bytes) -> Message | Malformed:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return Malformed()
+
+    return to_message
+
+
+def _check(request: Message | Malformed) -> None:
+    if isinstance(request, Malformed):
+        raise errors.InvalidArgument("MALFORMED_REQUEST", "the request is not a message of this method")
+    validation.check(request)
 
 
 def _refuse(method: str) -> Handler:

@@ -113,8 +113,13 @@ def _blobs(root: str) -> Blobs:
     if "://" in root:
         store = from_url(
             root,
-            # A request lasts as long as a slow person's download does.
-            client_options={"timeout": timedelta(hours=1), "read_timeout": timedelta(seconds=30)},
+            # A request lasts as long as a slow person's download does. Whether to encrypt, the endpoint's URL says.
+            client_options={
+                "allow_http": True,
+                "connect_timeout": timedelta(seconds=5),
+                "read_timeout": timedelta(seconds=30),
+                "timeout": timedelta(hours=1),
+            },
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)},
         )
         return Blobs(store)

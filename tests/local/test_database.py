@@ -1,18 +1,25 @@
 """The embedded PostgreSQL comes back when it is killed under a running mesh."""
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import psycopg
+import pytest
 
 from services.local import cluster
 from services.local.database import embedded
 
 
-async def test_a_killed_server_comes_back_with_its_data(tmp_path: Path) -> None:
-    folder = tmp_path / "postgres"
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "postgres"
+    cluster.erase(tmp_path / "postgres")
+
+
+async def test_a_killed_server_comes_back_with_its_data(folder: Path, tmp_path: Path) -> None:
     changed = asyncio.Event()
     async with embedded(folder, tmp_path / "log", None) as database:
         watch = asyncio.create_task(database.watch(changed.set, print))
@@ -29,4 +36,3 @@ async def test_a_killed_server_comes_back_with_its_data(tmp_path: Path) -> None:
     assert row == (7,)
     assert database.restarts == 1
     assert not database.server.alive()
-    cluster.erase(folder)

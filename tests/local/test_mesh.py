@@ -1,7 +1,7 @@
 """Real services behind a real Envoy on one machine: ready, reached, hurt, stopped."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -11,6 +11,7 @@ import pytest
 from services.local import cluster, health, postgres, record, state, topology
 from services.local.errors import PortTakenError
 from services.local.mesh import Mesh, mesh
+from services.local.state import State
 from services.local.topology import Layout
 
 FEW = Layout(
@@ -22,11 +23,16 @@ KEYS = "/.well-known/jwks.json"
 
 
 @pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Mesh]:
+def place(tmp_path: Path) -> Iterator[State]:
     place = state.at(tmp_path / "state")
+    yield place
+    cluster.erase(place.postgres)
+
+
+@pytest.fixture
+async def running(place: State) -> AsyncIterator[Mesh]:
     async with mesh(place, FEW, options=postgres.FAST) as found:
         yield found
-    cluster.erase(place.postgres)
 
 
 async def eventually(url: str, limit: float = 60) -> httpx.Response:
@@ -38,12 +44,10 @@ async def eventually(url: str, limit: float = 60) -> httpx.Response:
                 return answer
 
 
-async def test_it_answers_at_the_edge_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    place = state.at(tmp_path / "state")
+async def test_it_answers_at_the_edge_and_leaves_nothing_behind(place: State) -> None:
     async with mesh(place, FEW, options=postgres.FAST) as running:
         answer = await eventually(running.edge + KEYS)
         found = record.running(place)
-    cluster.erase(place.postgres)
 
     assert answer.json()["keys"]
     assert found is not None

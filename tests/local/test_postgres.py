@@ -142,9 +142,11 @@ def test_nobody_else_gets_to_the_data_or_the_socket(place: Path) -> None:
 
 def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
     state = tmp_path / ("long" * 30) / "postgres"
-    with postgres.running(state, databases=(), options=postgres.FAST) as server:
-        assert len(os.fsencode(server.socket / cluster.SOCKET_NAME)) < 107
-    cluster.erase(state)
+    try:
+        with postgres.running(state, databases=(), options=postgres.FAST) as server:
+            assert len(os.fsencode(server.socket / cluster.SOCKET_NAME)) < 107
+    finally:
+        cluster.erase(state)
 
 
 def test_it_dies_with_the_process_that_started_it(place: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -109,7 +110,6 @@ async def bucket(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
         for name, value in keys.items():
             environment.setenv(name, value)
         environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{ports[0]}")
-        environment.setenv("AWS_ALLOW_HTTP", "true")
         environment.setenv("AWS_REGION", "us-east-1")
         try:
             yield "s3://files/here"
@@ -119,8 +119,6 @@ async def bucket(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
 
 
 def _ports(count: int) -> list[int]:
-    import socket
-
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in held]
     for each in held:
@@ -155,9 +153,7 @@ async def test_a_bucket_that_does_not_answer_is_unavailable(
         await module._blobs(bucket).write(names.new_id(), io.BytesIO(SMALL))
 
 
-async def test_the_service_keeps_files_in_a_bucket(
-    bucket: str, database: str, certificates: dict[str, Path]
-) -> None:
+async def test_the_service_keeps_files_in_a_bucket(bucket: str, database: str, certificates: dict[str, Path]) -> None:
     settings = Settings(
         listen="127.0.0.1:0",
         tls=certificates["storage"],

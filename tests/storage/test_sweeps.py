@@ -95,9 +95,7 @@ async def test_an_upload_that_is_whole_leaves_nothing_to_sweep(own_database, sto
     assert blob(tmp_path / "root", file.id).exists()
 
 
-async def test_an_upload_that_is_broken_off_after_its_bytes_is_swept(
-    own_database, store, kept, tmp_path: Path
-) -> None:
+async def test_an_upload_that_is_broken_off_after_its_bytes_is_swept(own_database, store, kept, tmp_path: Path) -> None:
     breaking, owner = Breaking(kept), names.new_id()
     upload = asyncio.ensure_future(receive(store, breaking, owner))
     await breaking.written.wait()

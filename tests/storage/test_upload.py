@@ -354,9 +354,7 @@ async def test_the_workers_word_is_taken_for_speech_without_a_container(as_worke
 async def test_the_workers_word_is_not_taken_for_anything_else(as_worker) -> None:
     owner = somebody()
 
-    speech = await refused(
-        upload(as_worker, owner, bytes(4800), purpose=Purpose.SPEECH, content_type="audio/wav")
-    )
+    speech = await refused(upload(as_worker, owner, bytes(4800), purpose=Purpose.SPEECH, content_type="audio/wav"))
     recording = await refused(upload(as_worker, owner, bytes(4800), content_type="audio/pcm"))
 
     assert reason(speech) == reason(recording) == "NOT_AUDIO"
