@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -144,11 +144,14 @@ def _wrap(handler: Handler, around: Callable[[Context], Any]) -> Handler:
     if handler.response_streaming:
         produce = handler.unary_stream
 
-        async def unary_stream(request: Message, context: Context) -> AsyncIterator[Message]:
+        # It writes, and does not yield: gRPC forgets a generator when the caller hangs up, which then ends in
+        # another task, whose caller and deadline are not this call's.
+        async def unary_stream(request: Message, context: Context) -> None:
             async with around(context):
                 _check(request)
-                async for response in produce(request, context):
-                    yield response
+                async with aclosing(produce(request, context)) as responses:
+                    async for response in responses:
+                        await context.write(response)
 
         return grpc.unary_stream_rpc_method_handler(unary_stream, **codec)
     answer = handler.unary_unary

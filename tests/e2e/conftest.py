@@ -16,7 +16,7 @@ import httpx
 import pytest
 from httpx_sse import aconnect_sse
 
-from services.local import postgres, state, topology
+from services.local import state, topology
 from services.local.mesh import Mesh, mesh
 from services.local.topology import Layout
 from services.voice.engine import assets
@@ -71,7 +71,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mes
         "VOICEMESH_VOICE_STALLED_SECONDS": "4",
     }
     layout = replace(Layout(), port=0, services=dict.fromkeys(topology.OFFSETS, 0), environment=environment)
-    async with mesh(state.at(tmp_path_factory.mktemp("mesh")), layout, options=postgres.FAST) as it:
+    async with mesh(state.at(tmp_path_factory.mktemp("mesh")), layout) as it:
         yield it
 
 
