@@ -116,6 +116,7 @@ async def test_postgres_killed_is_a_clear_error_and_comes_back(running: Mesh, ad
         if answer.status_code != 200:
             assert answer.json()["code"] in (14, 4), answer.text
         assert time.monotonic() < deadline, seen
+        await asyncio.sleep(0.05)
     await eventually(lambda: answers(ada, "/v1/users/me"))
     last = (await ada.watch(created["name"]))[-1]["voice"]
 
