@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
 from services.cli.journey import Journey, Refused
@@ -33,6 +34,10 @@ def demo(
     ] = None,
     text: Annotated[str, typer.Option(help="What to say in their voice.")] = TEXT,
     output: Annotated[Path, typer.Option(help="Where to put the audio.")] = Path("demo.wav"),
+    address: Annotated[
+        str | None,
+        typer.Option(help="A mesh that runs already, `http://host:port`.", show_default="starts one for the demo"),
+    ] = None,
     port: Annotated[
         int, typer.Option(envvar="VOICEMESH_PORT", min=1, max=65535, help="The port of the mesh while it runs.")
     ] = topology.EDGE_PORT,
@@ -47,7 +52,10 @@ def demo(
     prepare()
     own = sample is not None
     reference = recording.read_bytes()
-    spoken = asyncio.run(journey(recording.name, reference, text, port=port, folder=folder))
+    if address is None:
+        spoken = asyncio.run(alone(recording.name, reference, text, port=port, folder=folder))
+    else:
+        spoken = asyncio.run(journey(address, recording.name, reference, text))
     output.write_bytes(spoken)
     say(f"saved     {output}: {len(spoken) / 1024:.0f} KiB")
     if not judge(reference, spoken, text) and not own:
@@ -67,20 +75,29 @@ def prepare() -> None:
     say(f"models    prepared ({time.monotonic() - started:.1f} s)")
 
 
-async def journey(name: str, reference: bytes, text: str, *, port: int, folder: Path) -> bytes:
-    """The mesh, and an ordinary client's way through it; gives the audio."""
+async def alone(name: str, reference: bytes, text: str, *, port: int, folder: Path) -> bytes:
+    """A mesh for the demo only, and the way through it; gives the audio."""
     started = time.monotonic()
     layout = replace(Layout(), port=port, services=dict.fromkeys(topology.OFFSETS, 0))
     async with mesh(state.at(folder), layout, report=lambda line: say(f"mesh      {line}")) as running:
         say(f"mesh      listens at {running.edge} ({time.monotonic() - started:.1f} s)")
-        async with Journey(running.edge, say) as client:
-            try:
-                await client.sign_in()
-                file = await client.upload(name, reference)
-                voice = await client.learn(file, name, CONSENT)
-                return await client.speak(voice, text)
-            except Refused as refused:
-                raise LocalError(str(refused)) from None
+        return await journey(running.edge, name, reference, text)
+
+
+async def journey(address: str, name: str, reference: bytes, text: str) -> bytes:
+    """An ordinary client's way through the mesh at this address; gives the audio."""
+    async with Journey(address, say) as client:
+        try:
+            await client.sign_in()
+            file = await client.upload(name, reference)
+            voice = await client.learn(file, name, CONSENT)
+            return await client.speak(voice, text)
+        except Refused as refused:
+            raise LocalError(str(refused)) from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise LocalError(f"{address} is no address of a mesh: {error}") from None
+        except httpx.TransportError as error:
+            raise LocalError(f"{address} does not answer: {error or type(error).__name__}") from None
 
 
 def judge(reference: bytes, spoken: bytes, text: str) -> bool:

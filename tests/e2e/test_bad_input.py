@@ -280,7 +280,9 @@ async def test_a_password_over_72_bytes_is_refused_and_never_cut(ada: Person) ->
     assert "ü" not in answer.text
 
 
-def recording(seconds: float, *, container: str, codec: str, rate: int, gain: float = 1.0, stereo: bool = False) -> bytes:
+def recording(
+    seconds: float, *, container: str, codec: str, rate: int, gain: float = 1.0, stereo: bool = False
+) -> bytes:
     """The sample, again and again, in another form."""
     resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
     with av.open(str(SAMPLE)) as source:

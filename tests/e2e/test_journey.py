@@ -148,9 +148,7 @@ async def test_the_journey_by_grpcurl_and_reflection_alone(running: Mesh) -> Non
 
 
 async def test_sessions_refresh_and_end(ada: Person) -> None:
-    refreshed = (
-        await ada.rest.post("/v1/auth:refresh", json={"refresh_token": ada.session["refresh_token"]})
-    ).json()
+    refreshed = (await ada.rest.post("/v1/auth:refresh", json={"refresh_token": ada.session["refresh_token"]})).json()
     bearer = {"authorization": f"Bearer {refreshed['access_token']}"}
     logout = await ada.rest.post("/v1/auth:logout", json={}, headers=bearer)
     after = await ada.rest.post("/v1/auth:refresh", json={"refresh_token": refreshed["refresh_token"]})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -51,6 +52,12 @@ async def send(stub, owner: Metadata, make: Callable[[], Messages]) -> storage_p
 
 async def upload(stub, owner: Metadata, data: bytes, **fields: object) -> storage_pb2.File:
     return await send(stub, owner, lambda: messages(data, **fields))
+
+
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for something that nobody announces."""
+    while not await true():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 def part(name: str, data: bytes, file_name: str | None = None) -> bytes:

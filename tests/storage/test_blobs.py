@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from services.storage.app import open_app
 from services.storage.blobs import Blobs, open_blobs
 from services.storage.settings import Settings
 from tests.peers import served
-from tests.storage.calls import somebody, upload
+from tests.storage.calls import somebody, until, upload
 from tests.storage.sounds import wav
 
 SMALL, LARGE = random.Random(1).randbytes(1000), random.Random(2).randbytes(12 << 20)
@@ -72,11 +72,10 @@ async def test_an_interrupted_write_is_removed_with_what_it_left(tmp_path: Path,
         writing = asyncio.ensure_future(blobs.write(id, io.BytesIO(LARGE)))
         await begun.wait()
         staged = root / id[-2:] / f"{id}#1"
-        while not staged.exists():
-            await asyncio.sleep(0.01)
+        await until(lambda: asyncio.to_thread(staged.exists))
         writing.cancel()
         await asyncio.wait([writing])
-        staged.touch()  # What a process that is killed leaves, whether or not a cancelled one does.
+        (root / id[-2:] / f"{id}#7").touch()  # A process that is killed leaves them for good.
 
         await blobs.remove(id)
 
@@ -95,7 +94,7 @@ async def test_a_disk_that_is_not_there_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-async def bucket(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A bucket of SeaweedFS; its credentials and endpoint are in the environment."""
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if weed is None:

@@ -149,20 +149,6 @@ async def test_download_gives_the_same_bytes_in_small_pieces(storage) -> None:
     assert metadata["x-content-type-options"] == "nosniff"
 
 
-async def test_a_download_that_is_broken_off_leaves_the_service_well(storage, caplog: pytest.LogCaptureFixture) -> None:
-    owner = somebody()
-    file = await upload(storage, owner, wav(8.0))
-
-    for _ in range(5):
-        call = storage.DownloadFile(storage_pb2.DownloadFileRequest(name=file.name), metadata=owner)
-        await call.read()
-        call.cancel()
-    pieces, _ = await downloaded(storage, owner, file.name)
-
-    assert sum(len(piece.data) for piece in pieces) == file.size_bytes
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
-
-
 @pytest.mark.parametrize(
     ("display_name", "file_name"),
     [

@@ -51,7 +51,9 @@ class Platform:
 
     async def create(self, who: Metadata, *recordings: str, request_id: str = "") -> voice_pb2.Voice:
         """Starts learning a voice."""
-        created: voice_pb2.Voice = await self.voices.CreateVoice(new_voice(*recordings, request_id=request_id), metadata=who)
+        created: voice_pb2.Voice = await self.voices.CreateVoice(
+            new_voice(*recordings, request_id=request_id), metadata=who
+        )
         return created
 
     async def until_final(self, who: Metadata, name: str) -> list[voice_pb2.WatchVoiceResponse]:

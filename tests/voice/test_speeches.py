@@ -222,9 +222,7 @@ async def test_cancel_in_the_middle_of_a_long_speech_then_retry_without_the_voic
         speech_pb2.CreateSpeechRequest(speech={"voice": mine.name, "text": (TEXT + " ") * 30}), metadata=who
     )
 
-    watch = platform.speeches.WatchSpeech(
-        speech_pb2.WatchSpeechRequest(name=created.name), metadata=who, timeout=120
-    )
+    watch = platform.speeches.WatchSpeech(speech_pb2.WatchSpeechRequest(name=created.name), metadata=who, timeout=120)
     async for event in watch:
         if event.speech.progress_percent > 0 and event.speech.state == State.PROCESSING:
             await platform.speeches.CancelSpeech(speech_pb2.CancelSpeechRequest(name=created.name), metadata=who)
@@ -263,8 +261,6 @@ async def test_beyond_the_waiting_line_calls_are_refused_with_a_time_to_retry(
 
 
 async def test_the_sample_itself_is_untouched(platform: Platform, bob: Metadata, voice: voice_pb2.Voice) -> None:
-    download = platform.files.DownloadFile(
-        storage_pb2.DownloadFileRequest(name=voice.recordings[0]), metadata=bob
-    )
+    download = platform.files.DownloadFile(storage_pb2.DownloadFileRequest(name=voice.recordings[0]), metadata=bob)
 
     assert b"".join([piece.data async for piece in download]) == SAMPLE.read_bytes()
