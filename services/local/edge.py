@@ -1,12 +1,11 @@
 """Envoy as a process of the local mesh: its configuration written, its start, its drain."""
 
 import asyncio
-import contextlib
 import functools
 import re
 import shutil
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,24 +72,28 @@ def process(
     )
 
 
-async def connected(admin: str, limit: float) -> None:
-    """Waits until Envoy itself has found every service healthy: until then it refuses calls to it.
+async def connected(admin: str, services: Collection[str], limit: float) -> None:
+    """Waits until Envoy itself has found each of these services healthy: until then it refuses calls to it.
 
     `admin` is the base URL of its admin interface, `limit` is in seconds. Raises LocalError.
     """
     deadline = asyncio.get_running_loop().time() + limit
     # Not through a proxy of the person's environment: it is on this machine.
     async with httpx.AsyncClient(base_url=admin, timeout=DRAIN_SECONDS, trust_env=False) as client:
-        while True:
-            with contextlib.suppress(httpx.HTTPError):
-                clusters = (await client.get("/clusters", params={"format": "json"})).json()["cluster_statuses"]
-                hosts = [(cluster["name"], host) for cluster in clusters for host in cluster.get("host_statuses", ())]
-                waiting = {name for name, host in hosts if host["health_status"].keys() - {"eds_health_status"}}
-                if hosts and not waiting:
-                    return
-                if asyncio.get_running_loop().time() > deadline:
-                    raise LocalError(f"envoy does not reach {', '.join(sorted(waiting)) or 'any service'}")
+        while missing := set(services) - await healthy(client):
+            if asyncio.get_running_loop().time() > deadline:
+                raise LocalError(f"envoy does not reach {', '.join(sorted(missing))}")
             await asyncio.sleep(0.1)
+
+
+async def healthy(client: httpx.AsyncClient) -> set[str]:
+    """The services that Envoy finds healthy now, by its admin interface."""
+    try:
+        clusters = (await client.get("/clusters", params={"format": "json"})).json()["cluster_statuses"]
+    except httpx.HTTPError:
+        return set()
+    hosts = [(cluster["name"], host) for cluster in clusters for host in cluster.get("host_statuses", ())]
+    return {name for name, host in hosts if not host["health_status"].keys() - {"eds_health_status"}}
 
 
 async def drain(admin: str) -> None:

@@ -81,8 +81,9 @@ async def mesh(
             await stack.enter_async_context(background(renew(state)))
             supervisor.start()
             await supervisor.ready(limit)
-            if "envoy" in layout.only and "gateway" in layout.only:
-                await edge.connected(f"http://127.0.0.1:{layout.admin}", limit)
+            if "envoy" in layout.only:
+                services = layout.only & topology.OFFSETS.keys()
+                await edge.connected(f"http://127.0.0.1:{layout.admin}", services, limit)
             yield Mesh(state, layout, tls, supervisor, database)
 
 

@@ -39,9 +39,7 @@ class Watching:
     draining: asyncio.Event
     keep_alive_seconds: float
 
-    async def follow(
-        self, name: str, read: Callable[[], Awaitable[W]]
-    ) -> Events[W]:
+    async def follow(self, name: str, read: Callable[[], Awaitable[W]]) -> Events[W]:
         """The thing as it is, then whenever it changes; last always a final state, or why the watch ends without.
 
         Raises whatever `read` raises the first time: then there is nothing to follow.

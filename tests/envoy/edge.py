@@ -193,5 +193,5 @@ async def until_live(edge: Edge) -> None:
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Waits until something holds."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - it waits for another process
+        while not condition():
             await asyncio.sleep(0.02)

@@ -54,7 +54,7 @@ def unavailable(response: httpx.Response) -> bool:
 async def eventually(ask: Callable[[], Awaitable[httpx.Response]], status: int) -> httpx.Response:
     """The first answer with this status."""
     async with asyncio.timeout(30):
-        while (response := await ask()).status_code != status:  # noqa: ASYNC110 - it waits for another process
+        while (response := await ask()).status_code != status:
             await asyncio.sleep(0.05)
     return response
 
@@ -231,7 +231,7 @@ async def test_a_renewed_certificate_is_used_without_a_restart(
         assert old in await edge.ask_admin("/certs")
         renew(own)
         async with asyncio.timeout(20):
-            while serial() not in await edge.ask_admin("/certs"):  # noqa: ASYNC110 - it waits for another process
+            while serial() not in await edge.ask_admin("/certs"):
                 await asyncio.sleep(0.05)
 
         assert serial() != old

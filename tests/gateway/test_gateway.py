@@ -192,7 +192,7 @@ async def test_it_is_ready_once_it_has_keys_and_stays_so_without_auth(certificat
 
         async with auth(issuer, certificates, port):
             async with asyncio.timeout(20):
-                while await health(running, CONTRACT) != health_pb2.HealthCheckResponse.SERVING:  # noqa: ASYNC110
+                while await health(running, CONTRACT) != health_pb2.HealthCheckResponse.SERVING:
                     await asyncio.sleep(0.05)
 
         answer = await ask(running, "GET", "/v1/voices", authorization=f"Bearer {issuer.token()}")

@@ -56,7 +56,7 @@ async def upload(stub, owner: Metadata, data: bytes, **fields: object) -> storag
 
 async def until(true: Callable[[], Awaitable[bool]]) -> None:
     """Waits for something that nobody announces."""
-    while not await true():  # noqa: ASYNC110
+    while not await true():
         await asyncio.sleep(0.01)
 
 

@@ -198,6 +198,22 @@ async def test_a_speech_becomes_a_file_and_usage_adds_up(platform: Platform, voi
     assert usage.days[0].voices_created == 1
 
 
+async def test_a_list_gives_the_beginning_of_a_text_and_get_all_of_it(
+    platform: Platform, bob: Metadata, voice: voice_pb2.Voice
+) -> None:
+    text = "All of it. " * 9000
+    created = await platform.speeches.CreateSpeech(
+        speech_pb2.CreateSpeechRequest(speech={"voice": voice.name, "text": text}), metadata=bob
+    )
+    await platform.speeches.CancelSpeech(speech_pb2.CancelSpeechRequest(name=created.name), metadata=bob)
+
+    listed = await platform.speeches.ListSpeeches(speech_pb2.ListSpeechesRequest(page_size=1), metadata=bob)
+    whole = await platform.speeches.GetSpeech(speech_pb2.GetSpeechRequest(name=created.name), metadata=bob)
+
+    assert listed.speeches[0].text == text[:200]
+    assert whole.text == text
+
+
 async def test_deleting_a_speech_deletes_its_audio(platform: Platform, bob: Metadata, voice: voice_pb2.Voice) -> None:
     created = await platform.speeches.CreateSpeech(
         speech_pb2.CreateSpeechRequest(speech={"voice": voice.name, "text": "Gone soon."}), metadata=bob

@@ -19,18 +19,26 @@ _LARGEST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 class JobRows(Generic[R]):
     """The rows of one table, each with a job.
 
-    `select` is the query of a whole row up to its WHERE, in which the table is `t`; `make` makes the domain's
-    object of its columns. Every query names the owner, except those of the worker, which has no caller: those
+    `select` is the query of a whole row up to its WHERE, in which the table is `t`, and `select_listed` that of a row
+    in a list; `make` makes the domain's object of its columns. Every query names the owner, except those of the worker, which has no caller: those
     name the attempt, so that a job that has been cancelled or done again changes nothing.
     """
 
     def __init__(
-        self, database: Database, queue: Queue, table: str, select: str, make: Callable[[Mapping[str, Any]], R]
+        self,
+        database: Database,
+        queue: Queue,
+        table: str,
+        select: str,
+        make: Callable[[Mapping[str, Any]], R],
+        *,
+        select_listed: str = "",
     ) -> None:
         self._database = database
         self._queue = queue
         self._table = table
         self._select = select
+        self._select_listed = select_listed or select
         self._make = make
 
     async def get(self, owner: str, id: str) -> R | None:
@@ -50,7 +58,7 @@ class JobRows(Generic[R]):
         async with self._database.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(
-                f"{self._select} WHERE t.owner = %s AND t.id < %s ORDER BY t.id DESC LIMIT %s",
+                f"{self._select_listed} WHERE t.owner = %s AND t.id < %s ORDER BY t.id DESC LIMIT %s",
                 [owner, page.after or _LARGEST_ID, page.size + 1],
             )
             return [self._make(row) for row in await cursor.fetchall()]

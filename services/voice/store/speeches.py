@@ -11,13 +11,16 @@ from services.voice.queue import SPEECHES, Queue
 from services.voice.speeches import NewSpeech, Speech, Spoken
 from services.voice.store.rows import JobRows, job_columns
 
-_SELECT = """
-SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, t.text, t.format, t.sample_rate, t.speed,
+_COLUMNS = """
+SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, {text} AS text, t.format, t.sample_rate, t.speed,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash,
        t.created_at, t.updated_at, t.ready_at, t.attempt
   FROM speeches t
 """
+_SELECT = _COLUMNS.format(text="t.text")
+# A page of whole texts would be larger than a gRPC message may be.
+_SELECT_LISTED = _COLUMNS.format(text="left(t.text, 200)")
 
 
 def _speech(row: Mapping[str, Any]) -> Speech:
@@ -28,7 +31,7 @@ class SpeechRows(JobRows[Speech]):
     """Speeches in PostgreSQL."""
 
     def __init__(self, database: Database, queue: Queue) -> None:
-        super().__init__(database, queue, SPEECHES, _SELECT, _speech)
+        super().__init__(database, queue, SPEECHES, _SELECT, _speech, select_listed=_SELECT_LISTED)
 
     async def insert(self, new: NewSpeech) -> Speech:
         """The speech of this request, added with its job if new.

@@ -183,7 +183,9 @@ class Speech(_message.Message):
     voice: _builtins.str
     """The voice, `voices/{voice}`."""
     text: _builtins.str
-    """What to say, at most 100000 characters, otherwise as in SpeakRequest."""
+    """What to say, at most 100000 characters, otherwise as in SpeakRequest. A list gives the first
+    200 characters; GetSpeech gives all.
+    """
     state: Global___Speech.State.ValueType
     """How far the work has come."""
     progress_percent: _builtins.int

@@ -1,0 +1,45 @@
+"""Every reason that the platform gives for a refusal, found in the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from services.local.replies import REPLIES
+from services.voice.engine import errors as engine
+from tests.docs.documents import ROOT
+
+_RAISED = re.compile(
+    r"(?:InvalidArgument|Unauthenticated|PermissionDenied|NotFound|AlreadyExists|FailedPrecondition|Aborted"
+    r"|ResourceExhausted|Unavailable|DeadlineExceeded)(?:\.of)?\(\s*\"([A-Z_]+)\""
+)
+_NAMED = re.compile(r"reason=\"([A-Z_]+)\"|id_of\([^)]*\"([A-Z_]+)\"\)")
+_FAILED = re.compile(r"(?:GiveUp|Failure)\(\"([A-Z_]+)\"")
+_NEVER_SEEN = {"ARTEFACT_CORRUPT", "CANCELLED", "EVALUATION_UNAVAILABLE", "FORMAT_UNSUPPORTED", "SPEED_OUT_OF_RANGE"}
+"""Of the engine: nothing that a caller does leads to them."""
+
+
+def of_errors() -> set[str]:
+    """The reasons in `ErrorInfo`."""
+    found = {name for source in _sources() for match in _RAISED.findall(source) for name in [match]}
+    named = {name for source in _sources() for match in _NAMED.findall(source) for name in match if name}
+    text = {engine.TextEmpty.reason, engine.TextUnsupportedScript.reason}  # Raised with the engine's own reason.
+    return found | named | text | {reply.reason for reply in REPLIES}
+
+
+def of_failures() -> set[str]:
+    """The reasons in `Failure` of a voice or speech."""
+    given_up = {name for source in _sources() for name in _FAILED.findall(source)}
+    recordings = {each.reason for each in engine.RecordingError.__subclasses__()}
+    return given_up | recordings | {engine.ArtefactMismatch.reason}
+
+
+def notes() -> set[str]:
+    """The codes of the notes in a recording report."""
+    source = (ROOT / "services" / "voice" / "engine" / "reference.py").read_text("utf-8")
+    return set(re.findall(r"Note\(\"([A-Z_]+)\"", source))
+
+
+def _sources() -> Iterator[str]:
+    for file in sorted((ROOT / "services").rglob("*.py")):
+        yield file.read_text("utf-8")
