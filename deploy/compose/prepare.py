@@ -16,6 +16,8 @@ from services.local.state import State, private
 from services.local.topology import OFFSETS, SECRETS, WITH_DATABASE
 
 HOST = "postgres:5432"
+# Whatever the server's own locale is: all of Unicode, sorted by code point.
+CREATE = "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'"
 
 
 def database(service: str) -> str:
@@ -58,7 +60,7 @@ def databases(folder: Path, socket: str) -> None:
                 connection.execute(sql.SQL("CREATE ROLE {}").format(role))
             connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, password))
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount == 0:
-                connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+                connection.execute(sql.SQL(CREATE).format(role, role))
             connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(role))
             print(f"{name}: ready")
 

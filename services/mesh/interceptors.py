@@ -151,7 +151,7 @@ def _wrap(handler: Handler, around: Callable[[Context], Any]) -> Handler:
                 _check(request)
                 async with aclosing(produce(request, context)) as responses:
                     async for response in responses:
-                        await context.write(response)
+                        await _write(response, context)
 
         return grpc.unary_stream_rpc_method_handler(unary_stream, **codec)
     answer = handler.unary_unary
@@ -163,6 +163,13 @@ def _wrap(handler: Handler, around: Callable[[Context], Any]) -> Handler:
             return response
 
     return grpc.unary_unary_rpc_method_handler(unary_unary, **codec)
+
+
+async def _write(response: Message, context: Context) -> None:
+    try:
+        await context.write(response)
+    except grpc.aio.InternalError:
+        raise asyncio.CancelledError from None  # The caller hung up, and gRPC has not got round to saying so.
 
 
 def _or_malformed(deserialize: Callable[[bytes], Message]) -> Callable[[bytes], Message | Malformed]:

@@ -15,13 +15,11 @@ _RAISED = re.compile(
 )
 _NAMED = re.compile(r"reason=\"([A-Z_]+)\"|id_of\([^)]*\"([A-Z_]+)\"\)")
 _FAILED = re.compile(r"(?:GiveUp|Failure)\(\"([A-Z_]+)\"")
-_NEVER_SEEN = {"ARTEFACT_CORRUPT", "CANCELLED", "EVALUATION_UNAVAILABLE", "FORMAT_UNSUPPORTED", "SPEED_OUT_OF_RANGE"}
-"""Of the engine: nothing that a caller does leads to them."""
 
 
 def of_errors() -> set[str]:
     """The reasons in `ErrorInfo`."""
-    found = {name for source in _sources() for match in _RAISED.findall(source) for name in [match]}
+    found = {name for source in _sources() for name in _RAISED.findall(source)}
     named = {name for source in _sources() for match in _NAMED.findall(source) for name in match if name}
     text = {engine.TextEmpty.reason, engine.TextUnsupportedScript.reason}  # Raised with the engine's own reason.
     return found | named | text | {reply.reason for reply in REPLIES}

@@ -17,6 +17,7 @@ import pytest
 from httpx_sse import aconnect_sse
 
 from services.local import state, topology
+from services.local.cluster import erase
 from services.local.mesh import Mesh, mesh
 from services.local.topology import Layout
 from services.voice.engine import assets
@@ -71,8 +72,12 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mes
         "VOICEMESH_VOICE_STALLED_SECONDS": "4",
     }
     layout = replace(Layout(), port=0, services=dict.fromkeys(topology.OFFSETS, 0), environment=environment)
-    async with mesh(state.at(tmp_path_factory.mktemp("mesh")), layout) as it:
-        yield it
+    kept = state.at(tmp_path_factory.mktemp("mesh"))
+    try:
+        async with mesh(kept, layout) as it:
+            yield it
+    finally:
+        erase(kept.postgres)
 
 
 @asynccontextmanager

@@ -20,8 +20,9 @@ class JobRows(Generic[R]):
     """The rows of one table, each with a job.
 
     `select` is the query of a whole row up to its WHERE, in which the table is `t`, and `select_listed` that of a row
-    in a list; `make` makes the domain's object of its columns. Every query names the owner, except those of the worker, which has no caller: those
-    name the attempt, so that a job that has been cancelled or done again changes nothing.
+    in a list; `make` makes the domain's object of its columns. Every query names the owner, except those of the
+    worker, which has no caller: those name the attempt, so that a job that has been cancelled or done again changes
+    nothing.
     """
 
     def __init__(

@@ -12,7 +12,8 @@ from services.voice.speeches import NewSpeech, Speech, Spoken
 from services.voice.store.rows import JobRows, job_columns
 
 _COLUMNS = """
-SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, {text} AS text, t.format, t.sample_rate, t.speed,
+SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, {text} AS text,
+       t.format, t.sample_rate, t.speed,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash,
        t.created_at, t.updated_at, t.ready_at, t.attempt
