@@ -17,7 +17,6 @@ from tests.docs.documents import ROOT
 
 SERVICES = ("auth", "user", "storage", "voice", "gateway")
 COMMANDS = ("up", "envoy config")
-ELSEWHERE = ("PYTHONPATH", "TMPDIR")
 HEAD = "| variable | default | what it is |\n|---|---|---|"
 COMMAND_HEAD = "| option | variable | default | what it is |\n|---|---|---|---|"
 _NAME = re.compile(r"\bVOICEMESH_[A-Z]+(?:_[A-Z]+)*\b(?![_{<])")
@@ -60,10 +59,17 @@ def parameters(command: str) -> list[Any]:
 
 
 def known() -> set[str]:
-    """Every variable that a program of ours reads."""
-    names = {variable for lines in tables().values() for line in lines for variable in variables(line)}
+    """Every variable that a program of ours reads, but for those of `shared`."""
+    named = {variable for lines in tables().values() for line in lines for variable in variables(line)}
     sources = [ROOT / "Makefile", *sorted((ROOT / "services").rglob("*.py"))]
-    return names | {name for source in sources for name in variables(source.read_text("utf-8"))}
+    found = {name for source in sources for name in variables(source.read_text("utf-8"))}
+    return named | (found - shared())
+
+
+def shared() -> set[str]:
+    """What every service reads, under the name that it has for each."""
+    fields = [name.upper() for name in MeshSettings.model_fields]
+    return {f"VOICEMESH_{service.upper()}_{field}" for service in SERVICES for field in fields}
 
 
 def variables(text: str) -> set[str]:

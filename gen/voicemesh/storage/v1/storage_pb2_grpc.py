@@ -81,7 +81,8 @@ class StorageServiceServicer:
         same bytes returns the first file and stores no second.
 
         Errors: INVALID_ARGUMENT (FILE_EMPTY, NOT_AUDIO, FILE_TOO_LARGE, BAD_MULTIPART,
-        REQUEST_ID_REUSED).
+        REQUEST_ID_REUSED); PERMISSION_DENIED (PURPOSE_NOT_ALLOWED); DEADLINE_EXCEEDED, if nothing comes for
+        a minute; UNAVAILABLE (OBJECTS_UNAVAILABLE, UPLOAD_EXPIRED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,7 +110,7 @@ class StorageServiceServicer:
     def DownloadFile(self, request, context):
         """DownloadFile streams the bytes of a file.
 
-        Errors: NOT_FOUND (FILE_NOT_FOUND).
+        Errors: NOT_FOUND (FILE_NOT_FOUND); UNAVAILABLE (OBJECTS_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

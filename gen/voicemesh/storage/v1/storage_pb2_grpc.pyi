@@ -43,7 +43,8 @@ class StorageServiceStub:
     same bytes returns the first file and stores no second.
 
     Errors: INVALID_ARGUMENT (FILE_EMPTY, NOT_AUDIO, FILE_TOO_LARGE, BAD_MULTIPART,
-    REQUEST_ID_REUSED).
+    REQUEST_ID_REUSED); PERMISSION_DENIED (PURPOSE_NOT_ALLOWED); DEADLINE_EXCEEDED, if nothing comes for
+    a minute; UNAVAILABLE (OBJECTS_UNAVAILABLE, UPLOAD_EXPIRED).
     """
     GetFile: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetFileRequest, _storage_pb2.File]
     """GetFile gives what is known of a file.
@@ -59,7 +60,7 @@ class StorageServiceStub:
     DownloadFile: _grpc.UnaryStreamMultiCallable[_storage_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]
     """DownloadFile streams the bytes of a file.
 
-    Errors: NOT_FOUND (FILE_NOT_FOUND).
+    Errors: NOT_FOUND (FILE_NOT_FOUND); UNAVAILABLE (OBJECTS_UNAVAILABLE).
     """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_storage_pb2.DeleteFileRequest, _empty_pb2.Empty]
     """DeleteFile removes a file for good. A voice learned from it keeps working.
@@ -82,7 +83,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     same bytes returns the first file and stores no second.
 
     Errors: INVALID_ARGUMENT (FILE_EMPTY, NOT_AUDIO, FILE_TOO_LARGE, BAD_MULTIPART,
-    REQUEST_ID_REUSED).
+    REQUEST_ID_REUSED); PERMISSION_DENIED (PURPOSE_NOT_ALLOWED); DEADLINE_EXCEEDED, if nothing comes for
+    a minute; UNAVAILABLE (OBJECTS_UNAVAILABLE, UPLOAD_EXPIRED).
     """
     GetFile: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetFileRequest, _storage_pb2.File]  # type: ignore[assignment]
     """GetFile gives what is known of a file.
@@ -98,7 +100,7 @@ class StorageServiceAsyncStub(StorageServiceStub):
     DownloadFile: _aio.UnaryStreamMultiCallable[_storage_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """DownloadFile streams the bytes of a file.
 
-    Errors: NOT_FOUND (FILE_NOT_FOUND).
+    Errors: NOT_FOUND (FILE_NOT_FOUND); UNAVAILABLE (OBJECTS_UNAVAILABLE).
     """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_storage_pb2.DeleteFileRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """DeleteFile removes a file for good. A voice learned from it keeps working.
@@ -124,7 +126,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         same bytes returns the first file and stores no second.
 
         Errors: INVALID_ARGUMENT (FILE_EMPTY, NOT_AUDIO, FILE_TOO_LARGE, BAD_MULTIPART,
-        REQUEST_ID_REUSED).
+        REQUEST_ID_REUSED); PERMISSION_DENIED (PURPOSE_NOT_ALLOWED); DEADLINE_EXCEEDED, if nothing comes for
+        a minute; UNAVAILABLE (OBJECTS_UNAVAILABLE, UPLOAD_EXPIRED).
         """
 
     @_abc_1.abstractmethod
@@ -158,7 +161,7 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """DownloadFile streams the bytes of a file.
 
-        Errors: NOT_FOUND (FILE_NOT_FOUND).
+        Errors: NOT_FOUND (FILE_NOT_FOUND); UNAVAILABLE (OBJECTS_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,84 @@
+"""docs/api.md names every method, path, scope, error and reason, and none that does not exist."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from services.local.envoy import IDLE_SECONDS, UNARY_SECONDS
+from services.mesh.pages import DEFAULT_SIZE, LARGEST_SIZE
+from services.mesh.server import LARGEST_MESSAGE
+from services.storage.settings import Settings as StorageSettings
+from services.voice.engine.encoders import FORMATS
+from tests.docs import contracts, documents, reasons
+
+API = documents.DOCS / "api.md"
+ENGINE = documents.DOCS / "engine.md"
+
+
+def first_cells(text: str) -> set[str]:
+    """The names in the first cells of a text's tables."""
+    return {name for row in documents.rows(text) for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+@pytest.mark.parametrize("service", contracts.tables())
+def test_every_method_is_documented_as_its_contract_says(service: str) -> None:
+    documented = documents.rows(documents.section(API, f"### {service}"))
+
+    # `python -m tests.docs.contracts` prints the tables as they should be.
+    assert documented == contracts.tables()[service]
+
+
+def test_the_reasons_of_errors_are_those_of_the_code() -> None:
+    documented = first_cells(documents.section(API, "### Reasons"))
+
+    assert documented == reasons.of_errors()
+
+
+def test_the_reasons_in_the_contracts_are_documented() -> None:
+    named = {name for each in contracts.said().values() for name in re.findall(r"\(([A-Z_, ]+)", each.errors)}
+    flat = {name for group in named for name in re.findall(r"[A-Z_]{3,}", group)}
+
+    assert flat
+    assert flat <= first_cells(documents.section(API, "### Reasons"))
+
+
+def test_the_reasons_of_failures_are_those_of_the_code() -> None:
+    documented = first_cells(documents.section(API, "### Why a voice or a speech FAILED"))
+
+    assert documented == reasons.of_failures()
+
+
+def test_the_notes_of_a_report_are_those_of_the_code() -> None:
+    assert first_cells(documents.section(ENGINE, "## What the report says")) == reasons.notes()
+
+
+def test_formats_and_their_sample_rates_are_those_that_the_contract_and_the_engine_allow() -> None:
+    from voicemesh.voice.v1 import speech_pb2
+
+    contract = (documents.ROOT / "protos/voicemesh/voice/v1/speech.proto").read_text("utf-8")
+    allowed = {int(rate) for rate in re.findall(r"\d+", contract.split("in: [")[1].split("]")[0])} - {0}
+    documented = {}
+    for row in documents.rows(documents.section(API, "## Formats")):
+        name, media, rates, usual = (cell.strip() for cell in row.strip("|").split("|"))
+        documented[re.findall(r"`(\w+)`", name)[0]] = (media.strip("`"), {*map(int, rates.split(", "))}, int(usual))
+    expected = {}
+    for name in speech_pb2.AudioConfig.Format.keys():
+        if name != "FORMAT_UNSPECIFIED":
+            form = FORMATS[name.lower()]
+            expected[name] = (form.content_type, allowed & {*form.sample_rates}, form.codec_rate or 24000)
+
+    assert documented == expected
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    text = documents.section(API, "## Limits")
+
+    assert StorageSettings.model_fields["largest_file_bytes"].default == 100 << 20
+    assert "| 100 MiB" in text
+    assert LARGEST_MESSAGE == 4 << 20
+    assert "| 4 MiB |" in text
+    assert f"| {UNARY_SECONDS} seconds |" in text
+    assert f"| {IDLE_SECONDS} seconds |" in text
+    assert f"`page_size` is {DEFAULT_SIZE} if unset; over {LARGEST_SIZE} means {LARGEST_SIZE}" in API.read_text("utf-8")
