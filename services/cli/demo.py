@@ -86,18 +86,18 @@ async def alone(name: str, reference: bytes, text: str, *, port: int, folder: Pa
 
 async def journey(address: str, name: str, reference: bytes, text: str) -> bytes:
     """An ordinary client's way through the mesh at this address; gives the audio."""
-    async with Journey(address, say) as client:
-        try:
+    try:
+        async with Journey(address, say) as client:
             await client.sign_in()
             file = await client.upload(name, reference)
             voice = await client.learn(file, name, CONSENT)
             return await client.speak(voice, text)
-        except Refused as refused:
-            raise LocalError(str(refused)) from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise LocalError(f"{address} is no address of a mesh: {error}") from None
-        except httpx.TransportError as error:
-            raise LocalError(f"{address} does not answer: {error or type(error).__name__}") from None
+    except Refused as refused:
+        raise LocalError(str(refused)) from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise LocalError(f"{address} is no address of a mesh: {error}") from None
+    except httpx.TransportError as error:
+        raise LocalError(f"{address} does not answer: {error or type(error).__name__}") from None
 
 
 def judge(reference: bytes, spoken: bytes, text: str) -> bool:

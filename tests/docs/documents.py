@@ -16,11 +16,17 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 def section(document: Path, heading: str) -> str:
     """What stands under a heading, up to the next of the same level or above."""
-    level = len(heading) - len(heading.lstrip("#"))
-    text = document.read_text("utf-8")
-    assert f"{heading}\n" in text, f"{document.name} has no {heading!r}"
-    after = text.split(f"{heading}\n", 1)[1]
-    return re.split(rf"^#{{1,{level}}} ", after, maxsplit=1, flags=re.MULTILINE)[0]
+    level, lines, inside, fenced = len(heading.split()[0]), list[str](), False, False
+    for line in document.read_text("utf-8").splitlines(keepends=True):
+        fenced ^= line.startswith("```")
+        title = re.match(r"#+ ", line) if not fenced else None
+        if inside and title and len(title.group().strip()) <= level:
+            break
+        if inside:
+            lines.append(line)
+        inside = inside or (title is not None and line.rstrip() == heading)
+    assert inside, f"{document.name} has no {heading!r}"
+    return "".join(lines)
 
 
 def code(text: str, language: str) -> list[str]:

@@ -28,7 +28,9 @@ def tables() -> dict[str, list[str]]:
     for service in SERVICES:
         settings: type[MeshSettings] = import_module(f"services.{service}.settings").Settings
         prefix = settings.model_config.get("env_prefix", "")
-        own = {name: field for name, field in settings.model_fields.items() if name in vars(settings)["__annotations__"]}
+        own = {
+            name: field for name, field in settings.model_fields.items() if name in vars(settings)["__annotations__"]
+        }
         found[service] = [row(prefix, *field) for field in own.items()]
     for command in COMMANDS:
         found[f"voicemesh {command}"] = [option(param) for param in parameters(command) if param.envvar]
@@ -64,6 +66,12 @@ def known() -> set[str]:
     sources = [ROOT / "Makefile", *sorted((ROOT / "services").rglob("*.py"))]
     found = {name for source in sources for name in variables(source.read_text("utf-8"))}
     return named | (found - shared())
+
+
+def deployed() -> set[str]:
+    """What the files for compose and the like set or read besides."""
+    files = [path for path in (ROOT / "deploy").rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
+    return {name for path in files for name in variables(path.read_text("utf-8", "replace"))}
 
 
 def shared() -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from voicemesh.voice.v1 import speech_pb2
 
 from services.local.envoy import IDLE_SECONDS, UNARY_SECONDS
 from services.mesh.pages import DEFAULT_SIZE, LARGEST_SIZE
@@ -55,8 +56,6 @@ def test_the_notes_of_a_report_are_those_of_the_code() -> None:
 
 
 def test_formats_and_their_sample_rates_are_those_that_the_contract_and_the_engine_allow() -> None:
-    from voicemesh.voice.v1 import speech_pb2
-
     contract = (documents.ROOT / "protos/voicemesh/voice/v1/speech.proto").read_text("utf-8")
     allowed = {int(rate) for rate in re.findall(r"\d+", contract.split("in: [")[1].split("]")[0])} - {0}
     documented = {}
@@ -64,10 +63,10 @@ def test_formats_and_their_sample_rates_are_those_that_the_contract_and_the_engi
         name, media, rates, usual = (cell.strip() for cell in row.strip("|").split("|"))
         documented[re.findall(r"`(\w+)`", name)[0]] = (media.strip("`"), {*map(int, rates.split(", "))}, int(usual))
     expected = {}
-    for name in speech_pb2.AudioConfig.Format.keys():
-        if name != "FORMAT_UNSPECIFIED":
-            form = FORMATS[name.lower()]
-            expected[name] = (form.content_type, allowed & {*form.sample_rates}, form.codec_rate or 24000)
+    for value in speech_pb2.AudioConfig.DESCRIPTOR.enum_types_by_name["Format"].values:
+        if value.number:
+            form = FORMATS[value.name.lower()]
+            expected[value.name] = (form.content_type, allowed & {*form.sample_rates}, form.codec_rate or 24000)
 
     assert documented == expected
 

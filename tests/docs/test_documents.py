@@ -48,14 +48,15 @@ def test_commands_exist(document: Path) -> None:
 
 @each_document
 def test_files_that_are_named_exist(document: Path) -> None:
-    shown = re.findall(r"`((?:services|protos|tests|envoy|examples|deploy|gen|docs)/[\w./-]*)`", document.read_text("utf-8"))
+    shown = re.findall(
+        r"`((?:services|protos|tests|envoy|examples|deploy|gen|docs)/[\w./-]*)`", document.read_text("utf-8")
+    )
 
     for name in shown:
         assert (documents.ROOT / name).exists(), name
 
 
 @each_document
-def test_lines_are_short_and_name_no_machine(document: Path) -> None:
+def test_no_machine_is_named(document: Path) -> None:
     for line in document.read_text("utf-8").splitlines():
-        assert len(line) <= 120 or line.startswith(("|", "data:", "[")), line
-        assert not re.search(r"/work/|/root/|/tmp/[a-z]|pypi\.org|npmjs", line), line
+        assert not re.search(r"/work/|/root/|/home/|/tmp/[a-z]", line), line

@@ -29,4 +29,4 @@ def test_every_variable_that_is_read_is_documented_and_every_documented_one_is_r
 def test_no_document_names_a_variable_that_does_not_exist(document: Path) -> None:
     named = settings.variables(document.read_text("utf-8"))
 
-    assert named - settings.known() - settings.shared() == set()
+    assert named - settings.known() - settings.shared() - settings.deployed() == set()
