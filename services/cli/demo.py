@@ -12,6 +12,7 @@ import httpx
 import typer
 
 from services.cli.journey import Journey, Refused
+from services.cli.models import folder_of_models, prepare
 from services.cli.terminal import plainly, say
 from services.local import state, topology
 from services.local.errors import LocalError
@@ -49,7 +50,7 @@ def demo(
     recording = sample or SAMPLE
     if not recording.is_file():
         raise LocalError(f"there is no file {recording}")
-    prepare()
+    prepare(folder_of_models())
     own = sample is not None
     reference = recording.read_bytes()
     if address is None:
@@ -60,19 +61,6 @@ def demo(
     say(f"saved     {output}: {len(spoken) / 1024:.0f} KiB")
     if not judge(reference, spoken, text) and not own:
         raise LocalError("the clone of the shipped sample is no nearer to it than a stock voice; something is wrong")
-
-
-def prepare() -> None:
-    """Prepares the models if that was not done before."""
-    from services.voice.engine import assets
-    from services.voice.engine.errors import EngineError
-
-    started = time.monotonic()
-    try:
-        assets.prepare(progress=lambda stage, percent: say(f"models    {percent:3d} % {stage}"))
-    except EngineError as error:
-        raise LocalError(str(error)) from None
-    say(f"models    prepared ({time.monotonic() - started:.1f} s)")
 
 
 async def alone(name: str, reference: bytes, text: str, *, port: int, folder: Path) -> bytes:
@@ -109,7 +97,7 @@ def judge(reference: bytes, spoken: bytes, text: str) -> bool:
 
     say("judging   by a speaker encoder that the engine never uses …")
     try:
-        engine = KokoroEngine(assets.load())
+        engine = KokoroEngine(assets.load(folder_of_models()))
         stock = engine.baseline(engine.enrol([reference]).artefact, text)
         found = compare(reference, spoken, stock)
     except EngineError as error:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli.models import folder_of_models, prepare
 from services.cli.terminal import StateOption, plainly, say
 from services.local import foreground, state, topology
 from services.local.edge import Manners
@@ -89,4 +90,5 @@ def up(
     services = topology.at_base(service_port_base) | {name: number for name, number in chosen.items() if number}
     manners = Manners(tls=tls, cors_origins=cors_origin or None, rate_per_second=rate_per_second, rate_burst=rate_burst)
     layout = Layout(bind=bind, port=port, services=services, admin=admin_port or 0, manners=manners)
+    prepare(folder_of_models())
     asyncio.run(foreground.run(state.at(folder), layout, report=say))

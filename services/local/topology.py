@@ -30,7 +30,8 @@ SIBLINGS = {"user": ("auth", "voice", "storage"), "voice": ("storage",), "gatewa
 WITH_DATABASE = ("auth", "user", "storage", "voice")
 SECRETS = (
     "VOICEMESH_AUTH_KEY_ENCRYPTION_KEY",
-    *(f"VOICEMESH_{service.upper()}_PAGE_TOKEN_KEY" for service in WITH_DATABASE),
+    "VOICEMESH_STORAGE_PAGE_TOKEN_KEY",
+    "VOICEMESH_VOICE_PAGE_TOKEN_KEY",
 )
 ALL = (*OFFSETS, "worker", "envoy")
 

@@ -20,18 +20,18 @@ def server_credentials(folder: Path) -> grpc.ServerCredentials:
     Raises:
         OSError: a file is missing.
     """
-    stamp = _stamp(folder)
+    seen = stamp(folder)
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
-        nonlocal stamp
+        nonlocal seen
         try:
-            now = _stamp(folder)
-            if now == stamp:
+            now = stamp(folder)
+            if now == seen:
                 return None
             configuration = _configuration(folder)
         except OSError:
             return None  # In the middle of being replaced: the next handshake looks again.
-        stamp = now
+        seen = now
         return configuration
 
     # The stubs do not know that None means "as before".
@@ -58,5 +58,10 @@ def _read(folder: Path) -> tuple[bytes, bytes, bytes]:
     return key, certificate, authority
 
 
-def _stamp(folder: Path) -> tuple[int, ...]:
+def stamp(folder: Path) -> tuple[int, ...]:
+    """Changes when a file of the folder has been replaced.
+
+    Raises:
+        OSError: a file is missing.
+    """
     return tuple((folder / name).stat().st_mtime_ns for name in _FILES)

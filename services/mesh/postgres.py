@@ -74,7 +74,8 @@ async def open_database(
     migrations, for schemas that come from a library.
 
     Raises:
-        RuntimeError: the server is older than PostgreSQL 15, or a migration that was applied has changed since.
+        RuntimeError: the server is older than PostgreSQL 15, the database is not in UTF8, or a migration that was
+            applied has changed since.
         psycopg.Error: a migration is wrong.
     """
     while True:
@@ -107,6 +108,8 @@ async def migrate(url: str, migrations: Traversable, *, also: Migration | None =
     async with await psycopg.AsyncConnection.connect(url, connect_timeout=5) as connection:
         if connection.info.server_version < OLDEST_VERSION:
             raise RuntimeError(f"PostgreSQL {connection.info.server_version // 10000} is too old: 15 at least")
+        if connection.info.parameter_status("server_encoding") != "UTF8":
+            raise RuntimeError(f"the database {connection.info.dbname} is not encoded in UTF8")
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations ("

@@ -15,7 +15,7 @@ from services.mesh import errors
 class Spool:
     """Takes in bytes up to a cap."""
 
-    def __init__(self, file: BinaryIO, largest: int) -> None:
+    def __init__(self, file: BinaryIO, largest: int | None) -> None:
         self.file = file
         self.size = 0
         self._largest = largest
@@ -33,7 +33,7 @@ class Spool:
             InvalidArgument: that would be more than the cap (FILE_TOO_LARGE).
         """
         self.size += len(piece)
-        if self.size > self._largest:
+        if self._largest is not None and self.size > self._largest:
             raise errors.InvalidArgument(
                 "FILE_TOO_LARGE",
                 f"a file may have {self._largest} bytes at most",
@@ -44,7 +44,7 @@ class Spool:
 
 
 @contextmanager
-def open_spool(folder: Path | None, largest: int) -> Iterator[Spool]:
+def open_spool(folder: Path | None, largest: int | None) -> Iterator[Spool]:
     """A spool for the time of the block. Its file has no name, so that it is gone with the process at the latest."""
     with tempfile.TemporaryFile(dir=folder) as file:
         yield Spool(file, largest)

@@ -87,7 +87,9 @@ class Uploads:
             InvalidArgument: FILE_EMPTY, NOT_AUDIO, FILE_TOO_LARGE, BAD_MULTIPART, or REQUEST_ID_REUSED.
             Unavailable: the database or the object store does not answer.
         """
-        with open_spool(self._spool, self._largest) as spool:
+        # What the platform itself has made is as long as its text; only what people send is capped.
+        largest = None if opening.purpose == Purpose.SPEECH else self._largest
+        with open_spool(self._spool, largest) as spool:
             opening = await _fill(spool, opening, pieces)
             if not spool.size:
                 raise errors.InvalidArgument("FILE_EMPTY", "there is nothing in this file")

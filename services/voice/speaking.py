@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Protocol
 
 from services.mesh import errors, names
@@ -13,7 +14,15 @@ from services.voice.engine.errors import ArtefactMismatch, EngineError
 from services.voice.host import EngineDied, EngineHost
 from services.voice.speeches import Artefact, AudioForm
 
-PIECE = 64 * 1024
+LARGEST = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of encoded audio."""
+
+    content_type: str
+    data: bytes
 
 
 class Ledger(Protocol):
@@ -25,8 +34,8 @@ class Ledger(Protocol):
 
 async def speak(
     owner: str, artefact: Artefact, text: str, form: AudioForm, *, engine: EngineHost, ledger: Ledger
-) -> AsyncGenerator[bytes, None]:
-    """Encoded audio, in pieces of at most 64 KiB.
+) -> AsyncGenerator[Piece, None]:
+    """Encoded audio, in pieces of at most 64 KiB, each with the media type of the whole.
 
     A sentence is written to the ledger before it leaves, and the text's characters with the first, so that what
     was heard is what was counted.
@@ -44,7 +53,7 @@ async def speak(
                 data = await asyncio.to_thread(into.feed, samples)
                 seconds += len(samples) / rate
                 await ledger.spoke(work, owner, len(text), seconds)
-                for piece in _pieces(data):
+                for piece in _pieces(data, into.content_type):
                     yield piece
     except ArtefactMismatch as error:
         raise errors.FailedPrecondition("VOICE_OUTDATED", str(error)) from error
@@ -52,9 +61,9 @@ async def speak(
         raise errors.Unavailable("ENGINE_DIED", "the voice engine stopped; try again", retry_after=2) from error
     except EngineError as error:
         raise errors.FailedPrecondition(error.reason, str(error)) from error
-    for piece in _pieces(await asyncio.to_thread(into.finish)):
+    for piece in _pieces(await asyncio.to_thread(into.finish), into.content_type):
         yield piece
 
 
-def _pieces(data: bytes) -> list[bytes]:
-    return [data[start : start + PIECE] for start in range(0, len(data), PIECE)]
+def _pieces(data: bytes, content_type: str) -> list[Piece]:
+    return [Piece(content_type, data[start : start + LARGEST]) for start in range(0, len(data), LARGEST)]

@@ -16,7 +16,6 @@ from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
 from services.voice import speaking, speeches
-from services.voice.engine.encoders import FORMATS
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
 from services.voice.speeches import NewSpeech, Speech
@@ -49,11 +48,11 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
         audio = speaking.speak(owner, artefact, request.text, form, engine=self._engine, ledger=self._usage)
-        content_type = FORMATS[form.format].content_type
+        first = True
         async with aclosing(audio):
             async for piece in audio:
-                yield httpbody_pb2.HttpBody(content_type=content_type, data=piece)
-                content_type = ""
+                yield httpbody_pb2.HttpBody(content_type=piece.content_type if first else "", data=piece.data)
+                first = False
 
     async def CreateSpeech(self, request: speech_pb2.CreateSpeechRequest, context: Context) -> speech_pb2.Speech:
         new = NewSpeech(

@@ -152,12 +152,10 @@ def form(format: str, sample_rate: int, speed: float, *, field: str) -> AudioFor
         InvalidArgument: the format does not go with the sample rate (SAMPLE_RATE_UNSUPPORTED); `field` is the
             path of the audio config in the request.
     """
-    rates = FORMATS[format].sample_rates
     rate = sample_rate or FORMATS[format].codec_rate or 24000
-    if rate not in rates:
-        known = ", ".join(str(each) for each in rates)
+    if rate not in FORMATS[format].sample_rates:
         raise errors.InvalidArgument.of(
-            "SAMPLE_RATE_UNSUPPORTED", f"{field}.sample_rate_hertz", f"{format} goes with {known}"
+            "SAMPLE_RATE_UNSUPPORTED", f"{field}.sample_rate_hertz", f"{format} does not come at {rate} Hz"
         )
     return AudioForm(format, rate, speed or 1.0)
 

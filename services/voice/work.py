@@ -10,15 +10,16 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Awaitable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
 
 from services.mesh import errors
 from services.mesh.identity import Caller, acting_for
-from services.voice.engine.encoders import FORMATS, encode
+from services.voice.engine.encoders import FORMATS, encoder
 from services.voice.engine.errors import EngineError
-from services.voice.engine.port import Level, Samples
+from services.voice.engine.port import Level
 from services.voice.engine.text import check_text, sentences
 from services.voice.host import EngineDied, EngineHost
 from services.voice.jobs import Failure
@@ -82,21 +83,21 @@ class Work:
         artefact = await self.store.voices.artefact(speech.owner, speech.voice)
         if artefact is None:
             raise GiveUp("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
+        info, pieces, spoken, seconds = self.engine.info, [], 0, 0.0
         count = max(1, sum(1 for _ in sentences(check_text(speech.text))))
-        spoken: list[Samples] = []
-        async with Reporter(self.store.speeches, speech) as reporter:
-            async for samples in self.engine.speak(artefact.content, speech.text, speech.speed):
-                spoken.append(samples)
-                reporter.report("speaking", min(95, 95 * len(spoken) // count))
-        info = self.engine.info
-        content = await asyncio.to_thread(
-            encode, spoken, speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate
-        )
-        form = FORMATS[speech.format]
-        audio = await self.storage.keep_speech(
-            content, form.content_type, f"{speech.id}.{form.extension}", _upload_id(speech, content)
-        )
-        seconds = sum(len(samples) for samples in spoken) / info.sample_rate
+        into = encoder(speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate, whole=True)
+        async with (
+            Reporter(self.store.speeches, speech) as reporter,
+            aclosing(self.engine.speak(artefact.content, speech.text, speech.speed)) as audible,
+        ):
+            async for samples in audible:
+                pieces.append(await asyncio.to_thread(into.feed, samples))
+                spoken += 1
+                seconds += len(samples) / info.sample_rate
+                reporter.report("speaking", min(95, 95 * spoken // count))
+        content = b"".join([*pieces, await asyncio.to_thread(into.finish)])
+        name = f"{speech.id}.{FORMATS[speech.format].extension}"
+        audio = await self.storage.keep_speech(content, into.content_type, name, _upload_id(speech, content))
         result = Spoken(audio, seconds, len(speech.text), info.name, info.model_hash)
         if not await self.store.speeches.spoken(speech.id, speech.attempt, result):
             await self.storage.remove(audio)

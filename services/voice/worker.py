@@ -25,7 +25,7 @@ from services.mesh.channels import open_channel
 from services.mesh.postgres import open_database
 from services.mesh.settings import read
 from services.voice import queue, storage_client
-from services.voice.host import open_engine
+from services.voice.host import EngineHost, open_engine
 from services.voice.queue import SPEECHES, VOICES, Queue
 from services.voice.settings import Settings
 from services.voice.storage_client import StorageClient
@@ -98,7 +98,8 @@ async def work_until(stop: asyncio.Event, settings: Settings) -> None:
         tasks.app.open_async(),
     ):
         register(tasks, Work(Store(database, tasks), StorageClient(storage), engine), settings.job_attempts)
-        await engine.loaded()
+        if not await _loaded(engine, stop):
+            return
         working = asyncio.create_task(
             tasks.app.run_worker_async(
                 queues=[VOICES, SPEECHES],
@@ -122,12 +123,30 @@ async def work_until(stop: asyncio.Event, settings: Settings) -> None:
             await working
 
 
+async def _loaded(engine: EngineHost, stop: asyncio.Event) -> bool:
+    """Waits for the models; False if the worker is to stop before."""
+    waiting = {asyncio.create_task(engine.loaded()), asyncio.create_task(stop.wait())}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()
+    return not stop.is_set()
+
+
 async def main(settings: Settings) -> None:
     """Works until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await work_until(stop, settings)
+    working = asyncio.create_task(work_until(stop, settings))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    # It may still wait for the database or for its models, which nobody needs any more.
+    if stopping.done() and not working.done():
+        await asyncio.wait({working}, timeout=settings.drain_seconds + 2)
+        working.cancel()
+    stopping.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
 
 
 if __name__ == "__main__":

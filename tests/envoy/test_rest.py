@@ -38,7 +38,7 @@ MALFORMED = {
     "unknown verb": ("PUT", "/v1/voices/1", None, 404, 5),
     "root": ("GET", "/", None, 404, 5),
     "JSON to a gRPC path": ("POST", "/voicemesh.voice.v1.VoiceService/GetVoice", b"{}", 404, 5),
-    "too large a body": ("POST", "/v1/voices", b'{"description":"' + b"x" * 5_000_000 + b'"}', 429, 8),
+    "too large a body": ("POST", "/v1/voices", b'{"description":"' + b"x" * 5_000_000 + b'"}', 413, 8),
 }
 
 

@@ -9,8 +9,8 @@ from services.local import state
 
 
 def test_a_secret_is_made_once_and_kept(tmp_path: Path) -> None:
-    first = state.at(tmp_path).secret("VOICEMESH_AUTH_PAGE_TOKEN_KEY")
-    second = state.at(tmp_path).secret("VOICEMESH_AUTH_PAGE_TOKEN_KEY")
+    first = state.at(tmp_path).secret("VOICEMESH_VOICE_PAGE_TOKEN_KEY")
+    second = state.at(tmp_path).secret("VOICEMESH_VOICE_PAGE_TOKEN_KEY")
 
     assert first == second
     assert len(base64.urlsafe_b64decode(first)) == 32

@@ -164,8 +164,7 @@ def main() -> int:
     parser.add_argument(
         "--directory",
         type=Path,
-        default=os.environ.get("VOICEMESH_MODELS_DIR"),
-        help="where to keep them (default: VOICEMESH_MODELS_DIR, else the user's cache folder)",
+        help="where to keep them (default: the user's cache folder)",
     )
     parser.add_argument("--check", action="store_true", help="only check that they are there and whole")
     arguments = parser.parse_args()

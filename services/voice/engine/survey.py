@@ -24,7 +24,7 @@ SENTENCES = (
 
 def main() -> int:
     """Surveys every stock voice into the package's own folder."""
-    directory = os.environ.get("VOICEMESH_MODELS_DIR")
+    directory = os.environ.get("VOICEMESH_VOICE_MODELS")
     models = assets.prepare(Path(directory) if directory else None)
     model = kokoro.Kokoro(models, threads=os.cpu_count() or 1)
     encoder = speaker.SpeakerEncoder(models.speaker, threads=1)

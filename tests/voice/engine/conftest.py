@@ -13,7 +13,7 @@ SENTENCE = "It was nearly midnight when she finally opened the letter from her b
 @pytest.fixture(scope="session")
 def assets() -> Assets:
     """The real models, fetched and rewritten on the first run of a machine."""
-    directory = os.environ.get("VOICEMESH_MODELS_DIR")
+    directory = os.environ.get("VOICEMESH_VOICE_MODELS")
     return prepare(Path(directory) if directory else None)
 
 

@@ -85,7 +85,7 @@ class UserServiceServicer:
         """UpdateUser changes the fields of the profile that `update_mask` names; without a mask,
         those that are set.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+        Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ class UserServiceServicer:
         """UpdatePreferences changes the preferences that `update_mask` names; without a mask,
         those that are set.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+        Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

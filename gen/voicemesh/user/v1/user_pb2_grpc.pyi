@@ -46,7 +46,7 @@ class UserServiceStub:
     """UpdateUser changes the fields of the profile that `update_mask` names; without a mask,
     those that are set.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+    Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
     """
     GetPreferences: _grpc.UnaryUnaryMultiCallable[_user_pb2.GetPreferencesRequest, _user_pb2.Preferences]
     """GetPreferences gives the caller's preferences.
@@ -57,7 +57,7 @@ class UserServiceStub:
     """UpdatePreferences changes the preferences that `update_mask` names; without a mask,
     those that are set.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+    Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
     """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_user_pb2.GetUsageRequest, _user_pb2.Usage]
     """GetUsage adds up what the caller has used, exactly, from the ledgers of the services
@@ -84,7 +84,7 @@ class UserServiceAsyncStub(UserServiceStub):
     """UpdateUser changes the fields of the profile that `update_mask` names; without a mask,
     those that are set.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+    Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
     """
     GetPreferences: _aio.UnaryUnaryMultiCallable[_user_pb2.GetPreferencesRequest, _user_pb2.Preferences]  # type: ignore[assignment]
     """GetPreferences gives the caller's preferences.
@@ -95,7 +95,7 @@ class UserServiceAsyncStub(UserServiceStub):
     """UpdatePreferences changes the preferences that `update_mask` names; without a mask,
     those that are set.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+    Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_user_pb2.GetUsageRequest, _user_pb2.Usage]  # type: ignore[assignment]
     """GetUsage adds up what the caller has used, exactly, from the ledgers of the services
@@ -131,7 +131,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """UpdateUser changes the fields of the profile that `update_mask` names; without a mask,
         those that are set.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+        Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
         """
 
     @_abc_1.abstractmethod
@@ -154,7 +154,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """UpdatePreferences changes the preferences that `update_mask` names; without a mask,
         those that are set.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+        Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (USER_NOT_FOUND); ABORTED (ETAG_MISMATCH).
         """
 
     @_abc_1.abstractmethod

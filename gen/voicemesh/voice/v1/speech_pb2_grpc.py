@@ -87,9 +87,9 @@ class SpeechServiceServicer:
         """Speak speaks a text and streams the audio sentence by sentence, as it is made. Nothing
         is kept. Ending the call ends the work.
 
-        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT); NOT_FOUND
-        (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY); RESOURCE_EXHAUSTED
-        (ENGINE_BUSY, with RetryInfo); UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED);
+        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,8 +100,8 @@ class SpeechServiceServicer:
 
         Repeating a `request_id` returns the first speech and makes no second.
 
-        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, REQUEST_ID_REUSED);
-        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED,
+        REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,17 +39,17 @@ class SpeechServiceStub:
     """Speak speaks a text and streams the audio sentence by sentence, as it is made. Nothing
     is kept. Ending the call ends the work.
 
-    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT); NOT_FOUND
-    (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY); RESOURCE_EXHAUSTED
-    (ENGINE_BUSY, with RetryInfo); UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED);
+    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
     """
     CreateSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.CreateSpeechRequest, _speech_pb2.Speech]
     """CreateSpeech starts a durable job that speaks a text and stores the audio as a file.
 
     Repeating a `request_id` returns the first speech and makes no second.
 
-    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, REQUEST_ID_REUSED);
-    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED,
+    REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
     """
     GetSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechRequest, _speech_pb2.Speech]
     """GetSpeech gives a speech as it is now.
@@ -95,17 +95,17 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     """Speak speaks a text and streams the audio sentence by sentence, as it is made. Nothing
     is kept. Ending the call ends the work.
 
-    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT); NOT_FOUND
-    (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY); RESOURCE_EXHAUSTED
-    (ENGINE_BUSY, with RetryInfo); UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED);
+    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
     """
     CreateSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.CreateSpeechRequest, _speech_pb2.Speech]  # type: ignore[assignment]
     """CreateSpeech starts a durable job that speaks a text and stores the audio as a file.
 
     Repeating a `request_id` returns the first speech and makes no second.
 
-    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, REQUEST_ID_REUSED);
-    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED,
+    REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
     """
     GetSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechRequest, _speech_pb2.Speech]  # type: ignore[assignment]
     """GetSpeech gives a speech as it is now.
@@ -154,9 +154,9 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         """Speak speaks a text and streams the audio sentence by sentence, as it is made. Nothing
         is kept. Ending the call ends the work.
 
-        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT); NOT_FOUND
-        (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY); RESOURCE_EXHAUSTED
-        (ENGINE_BUSY, with RetryInfo); UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED);
+        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
         """
 
     @_abc_1.abstractmethod
@@ -169,8 +169,8 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Repeating a `request_id` returns the first speech and makes no second.
 
-        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, REQUEST_ID_REUSED);
-        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED,
+        REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
         """
 
     @_abc_1.abstractmethod

@@ -124,8 +124,8 @@ class Voice(_message.Message):
     model_hash: _builtins.str
     """SHA-256 of the engine's models, hexadecimal."""
     etag: _builtins.str
-    """Changes with every change. Sent with an update, it makes the update fail when somebody
-    else came first (AIP-154).
+    """Changes with every update; the learning coming along does not change it. Sent with an
+    update, it makes the update fail when somebody else came first (AIP-154).
     """
     @_builtins.property
     def recordings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -226,7 +226,7 @@ class Failure(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Stable, for programs: TOO_SHORT, TOO_LONG, SILENT, TRUNCATED, NOT_AUDIO, RECORDING_GONE,
-    VOICE_GONE, ENGINE_FAILED.
+    VOICE_GONE, ARTEFACT_MISMATCH, UNAVAILABLE, INTERNAL.
     """
     message: _builtins.str
     """For people."""

@@ -120,7 +120,7 @@ class VoiceServiceServicer:
     def UpdateVoice(self, request, context):
         """UpdateVoice changes what `update_mask` names; without a mask, the fields that are set.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+        Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,7 @@ class VoiceServiceStub:
     UpdateVoice: _grpc.UnaryUnaryMultiCallable[_voice_pb2.UpdateVoiceRequest, _voice_pb2.Voice]
     """UpdateVoice changes what `update_mask` names; without a mask, the fields that are set.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+    Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
     """
     DeleteVoice: _grpc.UnaryUnaryMultiCallable[_voice_pb2.DeleteVoiceRequest, _empty_pb2.Empty]
     """DeleteVoice removes a voice and what was learned, and stops the learning if it is under
@@ -114,7 +114,7 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
     UpdateVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.UpdateVoiceRequest, _voice_pb2.Voice]  # type: ignore[assignment]
     """UpdateVoice changes what `update_mask` names; without a mask, the fields that are set.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+    Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
     """
     DeleteVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.DeleteVoiceRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """DeleteVoice removes a voice and what was learned, and stops the learning if it is under
@@ -194,7 +194,7 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_voice_pb2.Voice, _abc.Awaitable[_voice_pb2.Voice]]:
         """UpdateVoice changes what `update_mask` names; without a mask, the fields that are set.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
+        Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
         """
 
     @_abc_1.abstractmethod
