@@ -69,13 +69,13 @@ async def alone(name: str, reference: bytes, text: str, *, port: int, folder: Pa
     layout = replace(Layout(), port=port, services=dict.fromkeys(topology.OFFSETS, 0))
     async with mesh(state.at(folder), layout, report=lambda line: say(f"mesh      {line}")) as running:
         say(f"mesh      listens at {running.edge} ({time.monotonic() - started:.1f} s)")
-        return await journey(running.edge, name, reference, text)
+        return await journey(running.edge, name, reference, text, own=True)
 
 
-async def journey(address: str, name: str, reference: bytes, text: str) -> bytes:
+async def journey(address: str, name: str, reference: bytes, text: str, *, own: bool = False) -> bytes:
     """An ordinary client's way through the mesh at this address; gives the audio."""
     try:
-        async with Journey(address, say) as client:
+        async with Journey(address, say, own=own) as client:
             await client.sign_in()
             file = await client.upload(name, reference)
             voice = await client.learn(file, name, CONSENT)

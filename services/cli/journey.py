@@ -20,10 +20,14 @@ class Refused(Exception):
 
 
 class Journey:
-    """One person's way: register, sign in, upload, learn, speak. `say` is told of each step and its time."""
+    """One person's way: register, sign in, upload, learn, speak. `say` is told of each step and its time.
 
-    def __init__(self, address: str, say: Callable[[str], None]) -> None:
-        self._client = httpx.AsyncClient(base_url=address, timeout=SECONDS)
+    `own` says that the mesh is on this machine, so that no proxy stands between.
+    """
+
+    def __init__(self, address: str, say: Callable[[str], None], *, own: bool) -> None:
+        # A proxy in the environment is not for a mesh of our own, on this machine.
+        self._client = httpx.AsyncClient(base_url=address, timeout=SECONDS, trust_env=not own)
         self._say = say
 
     async def __aenter__(self) -> Journey:

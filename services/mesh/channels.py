@@ -37,6 +37,8 @@ async def open_channel(address: str, process: str, contract: str, tls: Path) -> 
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+        # A proxy in the environment is for the world outside.
+        ("grpc.enable_http_proxy", 0),
         # Else a new channel would take over the connection, and so the certificate, of the old one.
         ("grpc.use_local_subchannel_pool", 1),
     )

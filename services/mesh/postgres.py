@@ -70,8 +70,8 @@ async def open_database(
     """Waits for the database, brings its schema up to date, and keeps a pool of connections.
 
     Processes may start in any order, so a database that is not there yet is waited for; one that
-    is too old or whose schema cannot be migrated is an error at once. `also` runs with the
-    migrations, for schemas that come from a library.
+    is too old or whose schema cannot be migrated is an error at once. `also` runs each
+    time under the same lock, for schemas that come from a library.
 
     Raises:
         RuntimeError: the server is older than PostgreSQL 15, the database is not in UTF8, or a migration that was
@@ -116,9 +116,8 @@ async def migrate(url: str, migrations: Traversable, *, also: Migration | None =
             " name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
         applied = await _applied(connection)
-        if also is not None and "also" not in applied:
+        if also is not None:
             await also(connection)
-            await _record(connection, "also", "")
         for file in files:
             await _apply(connection, file, applied)
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import grpc.aio
@@ -14,7 +15,7 @@ import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from services.mesh import contracts, errors, logs, reflection
+from services.mesh import contracts, errors, logs, loops, reflection
 from services.mesh.credentials import server_credentials
 from services.mesh.interceptors import CallInterceptor
 from services.mesh.settings import MeshSettings
@@ -111,13 +112,13 @@ async def serving(application: Application, settings: MeshSettings) -> AsyncIter
     port = server.add_secure_port(settings.listen, server_credentials(settings.tls))
     probes = await _serve_health(healthy, settings.health_listen)
     await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
-    await _watch_once(application, healthy, [each.contract for each in application.servicers])
+    watch = partial(_watch, application, healthy)
+    await watch()
     await server.start()
-    watching = asyncio.create_task(_watch(application, healthy))
     try:
-        yield port
+        async with loops.repeating("readiness", watch, PING_SECONDS, after_seconds=PING_SECONDS):
+            yield port
     finally:
-        watching.cancel()
         application.draining.set()
         await healthy.enter_graceful_shutdown()
         await server.stop(settings.drain_seconds)
@@ -136,13 +137,6 @@ async def _serve_health(healthy: health.aio.HealthServicer, listen: str) -> grpc
 
 
 async def _watch(application: Application, healthy: health.aio.HealthServicer) -> None:
-    contracts = [each.contract for each in application.servicers]
-    while True:
-        await asyncio.sleep(PING_SECONDS)
-        await _watch_once(application, healthy, contracts)
-
-
-async def _watch_once(application: Application, healthy: health.aio.HealthServicer, contracts: Sequence[str]) -> None:
     """Readiness by contract name: whether everything the service depends on answers."""
     ready = True
     for name, ping in application.pings.items():
@@ -152,6 +146,9 @@ async def _watch_once(application: Application, healthy: health.aio.HealthServic
         except (errors.MeshError, grpc.aio.AioRpcError, TimeoutError):
             log.warning("not ready", dependency=name)
             ready = False
+        except Exception:
+            log.exception("not ready, for an error of ours", dependency=name)
+            ready = False
     state = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-    for contract in contracts:
-        await healthy.set(contract, state)
+    for each in application.servicers:
+        await healthy.set(each.contract, state)

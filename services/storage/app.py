@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 
 from voicemesh.storage.v1 import storage_pb2_grpc
 
+from services.mesh import loops
 from services.mesh.pages import PageTokens
 from services.mesh.postgres import open_database
 from services.mesh.server import Application, Servicer
@@ -17,7 +18,7 @@ from services.storage.blobs import open_blobs
 from services.storage.servicer import StorageServicer
 from services.storage.settings import Settings
 from services.storage.store import Store
-from services.storage.sweeps import keep_sweeping
+from services.storage.sweeps import sweep
 from services.storage.uploads import Uploads
 
 
@@ -34,8 +35,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
             uploads = Uploads(store, blobs, largest=settings.largest_file_bytes, spool=settings.spool, threads=threads)
             tokens = PageTokens(settings.page_token_key.get_secret_value())
             servicer = StorageServicer(store, blobs, uploads, tokens, idle_seconds=settings.idle_seconds)
-            sweeping = asyncio.create_task(keep_sweeping(store, blobs, settings.sweep_seconds))
-            try:
+            async with loops.repeating("sweep", partial(sweep, store, blobs), settings.sweep_seconds):
                 yield Application(
                     servicers=[
                         Servicer(
@@ -45,5 +45,3 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
                     ],
                     pings={"database": database.ping, "objects": blobs.ping},
                 )
-            finally:
-                sweeping.cancel()

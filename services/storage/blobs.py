@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -51,8 +51,8 @@ class Blobs:
             if self._folder is not None:
                 await asyncio.to_thread(_sync, self._folder / _key(id))
 
-    async def read(self, id: str) -> AsyncIterator[bytes]:
-        """The bytes, in pieces.
+    async def read(self, id: str) -> AsyncGenerator[bytes, None]:
+        """The bytes, in pieces; for a reader that closes what it does not read to its end.
 
         Raises:
             FileNotFoundError: there are none.
@@ -140,7 +140,7 @@ async def _pieces(head: bytes, file: BinaryIO) -> AsyncIterator[bytes]:
         piece = await asyncio.to_thread(file.read, _PART)
 
 
-async def _stream(found: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _stream(found: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     with _translated():
         async for piece in found:
             yield piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import unicodedata
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -67,7 +67,7 @@ async def get(owner: str, id: str, *, store: FileStore) -> File:
     return file
 
 
-async def read(owner: str, id: str, *, store: FileStore, blobs: Blobs) -> tuple[File, AsyncIterator[bytes]]:
+async def read(owner: str, id: str, *, store: FileStore, blobs: Blobs) -> tuple[File, AsyncGenerator[bytes, None]]:
     """A file of its owner, with its bytes.
 
     Raises:

@@ -9,13 +9,17 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from services.mesh import errors
 
-_LARGEST_FIELDS = 64 * 1024
+_KEPT = frozenset({"display_name", "request_id"})
+_LARGEST_REST = 64 * 1024
+_MOST_PARTS = 21
+_STRIDE = 64 * 1024
 
 
 class Form:
     """Reads a form piece by piece; the bytes of its one file go to `sink` as they come.
 
-    The file is the part that has a file name, or is called `file`. The other fields are short, and kept.
+    The file is the part that has a file name, or is called `file`. Of the other fields only those that mean something
+    here are kept. `sink` caps the file; all the rest, what follows the last boundary too, is capped here.
     """
 
     def __init__(self, content_type: str, sink: Callable[[memoryview], None]) -> None:
@@ -27,6 +31,7 @@ class Form:
         self._headers: dict[bytes, bytes] = {}
         self._field = ""
         self._value = bytearray()
+        self._parts = self._rest = 0
         self._in_file = self._has_file = self._ended = False
         self._parser = _parser(options.get(b"boundary", b""), self)
 
@@ -34,12 +39,17 @@ class Form:
         """Reads on.
 
         Raises:
-            InvalidArgument: this is no such form (BAD_MULTIPART).
+            InvalidArgument: this is no such form, or has too much that is not the file (BAD_MULTIPART).
         """
-        try:
-            self._parser.write(piece)
-        except FormParserError as error:
-            raise _bad(f"is not well formed ({error})") from error
+        for start in range(0, len(piece), _STRIDE):  # So that little is read of what is too much.
+            stride = piece[start : start + _STRIDE]
+            self._rest += len(stride)
+            try:
+                self._parser.write(stride)
+            except FormParserError as error:
+                raise _bad(f"is not well formed ({error})") from error
+            if self._rest > _LARGEST_REST:
+                raise _bad("has too much that is not its file")
 
     def finish(self) -> None:
         """Says that nothing more will come.
@@ -54,6 +64,9 @@ class Form:
 
     def begin_part(self) -> None:
         """Called at the beginning of a part."""
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise _bad(f"has more than {_MOST_PARTS} parts")
         self._headers = {}
         self._value = bytearray()
 
@@ -87,15 +100,14 @@ class Form:
     def part_data(self, data: bytes, start: int, end: int) -> None:
         """Called with a piece of a part."""
         if self._in_file:
+            self._rest -= end - start
             self._sink(memoryview(data)[start:end])
-            return
-        self._value += data[start:end]
-        if len(self._value) + sum(map(len, self.fields.values())) > _LARGEST_FIELDS:
-            raise _bad("has too much in fields that are no file")
+        elif self._field in _KEPT:
+            self._value += data[start:end]
 
     def end_part(self) -> None:
         """Called at the end of a part."""
-        if not self._in_file:
+        if not self._in_file and self._field in _KEPT:
             self.fields[self._field] = self._value.decode("utf-8", "replace")
 
     def end(self) -> None:

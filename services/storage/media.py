@@ -40,6 +40,8 @@ _SIMPLE = {
 }
 _LONGEST_SECONDS = 10 * 365 * 86400.0
 _BROKEN_PACKETS = 100
+_RATES = range(4000, 384_001)
+_MOST_CHANNELS = 16
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,25 @@ def probe(file: BinaryIO, size: int) -> Media:
                 return Media(_content_type(container, file), _seconds(container))
     except (av.FFmpegError, ValueError, OSError, OverflowError):
         pass  # What is wrong with it is of no use to somebody who sent a picture.
-    raise errors.InvalidArgument("NOT_AUDIO", "this file holds no audio that can be decoded, whatever its name says")
+    raise not_audio()
+
+
+def not_audio() -> errors.InvalidArgument:
+    """The refusal of a file that is none that we can use."""
+    return errors.InvalidArgument("NOT_AUDIO", "this file holds no audio that can be decoded, whatever its name says")
 
 
 def _sounds(container: InputContainer) -> bool:
-    """Whether there is an audio track that decodes to at least one frame."""
+    """Whether there is an audio track that decodes to at least one frame, of a rate and channels that can be used."""
     stream = next(iter(container.streams.audio), None)
     if stream is None or stream.codec_context.name not in DECODERS.split(","):
         return False
     broken = 0
     for packet in container.demux(stream):
         try:
-            if any(frame.samples for frame in packet.decode()):
-                return True
+            for frame in packet.decode():
+                if frame.samples:
+                    return frame.sample_rate in _RATES and frame.layout.nb_channels <= _MOST_CHANNELS
         except av.InvalidDataError:
             broken += 1
             if broken > _BROKEN_PACKETS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from urllib.parse import quote
 
 from google.api import httpbody_pb2
@@ -68,9 +69,10 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
             )
         )
         content_type = file.content_type
-        async for piece in pieces:
-            yield httpbody_pb2.HttpBody(content_type=content_type, data=piece)
-            content_type = ""
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield httpbody_pb2.HttpBody(content_type=content_type, data=piece)
+                content_type = ""
 
     async def DeleteFile(self, request: storage_pb2.DeleteFileRequest, context: Context) -> empty_pb2.Empty:
         id = to_id(request.name)

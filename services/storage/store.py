@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 
 from services.mesh import errors
 from services.mesh.pages import Page
-from services.mesh.postgres import Database
+from services.mesh.postgres import Connection, Database
 from services.storage.files import File, Purpose
 from services.storage.uploads import NewFile
 from services.storage.usage import Day, Usage
@@ -55,37 +55,56 @@ class Store:
                 "INSERT INTO discards (file, due) VALUES (%s, now() + interval '15 minutes')", [id]
             )
 
+    async def renew(self, id: str) -> None:
+        """Puts off the removal of bytes that are still being written, unless it has begun."""
+        async with self._database.connection() as connection:
+            await connection.execute(
+                "UPDATE discards SET due = now() + interval '15 minutes' WHERE file = %s AND due > '-infinity'", [id]
+            )
+
     async def add(self, new: NewFile) -> File:
         """The file of this request_id: the new one, entered in the ledger too, or the one that was there.
 
         Raises:
-            Unavailable: it took so long that its bytes were given up (UPLOAD_EXPIRED).
+            Unavailable: it took so long that its bytes were given up (UPLOAD_EXPIRED); they are due for removal again.
         """
         async with self._database.connection() as connection:
-            cursor = connection.cursor(row_factory=class_row(File))
-            # The update changes nothing: it makes the row that was there first come back, locked.
-            await cursor.execute(
-                "INSERT INTO files"
-                " (id, owner, display_name, content_type, size, sha256, purpose, seconds, request_id) VALUES"
-                " (%(id)s, %(owner)s, %(display_name)s, %(content_type)s, %(size)s, %(sha256)s, %(purpose)s,"
-                " %(seconds)s, %(request_id)s)"
-                " ON CONFLICT (owner, request_id) DO UPDATE SET request_id = EXCLUDED.request_id"
-                f" RETURNING {_FILE}",
-                asdict(new),
-            )
-            file = await cursor.fetchone()
-            if file is None:
-                raise LookupError("INSERT … RETURNING returned nothing")
-            if file.id != new.id:
-                return file
-            freed = await connection.execute("DELETE FROM discards WHERE file = %s AND due > '-infinity'", [new.id])
-            if not freed.rowcount:
-                raise errors.Unavailable("UPLOAD_EXPIRED", "storing the file took too long; send it again")
+            file = await self._add(new, connection)
+        if file is None:  # Told after the transaction, which has to keep the bytes' entry among the discards.
+            raise errors.Unavailable("UPLOAD_EXPIRED", "storing the file took too long; send it again")
+        return file
+
+    async def _add(self, new: NewFile, connection: Connection) -> File | None:
+        held = await connection.execute(
+            "SELECT FROM discards WHERE file = %s AND due > '-infinity' FOR UPDATE", [new.id]
+        )
+        if not held.rowcount:
             await connection.execute(
-                "INSERT INTO uploads (file, owner, purpose, size) VALUES (%s, %s, %s, %s)",
-                [new.id, new.owner, new.purpose, new.size],
+                "INSERT INTO discards (file, due) VALUES (%s, now()) ON CONFLICT DO NOTHING", [new.id]
             )
+            return None
+        cursor = connection.cursor(row_factory=class_row(File))
+        # The update changes nothing: it makes the row that was there first come back, locked.
+        await cursor.execute(
+            "INSERT INTO files"
+            " (id, owner, display_name, content_type, size, sha256, purpose, seconds, request_id) VALUES"
+            " (%(id)s, %(owner)s, %(display_name)s, %(content_type)s, %(size)s, %(sha256)s, %(purpose)s,"
+            " %(seconds)s, %(request_id)s)"
+            " ON CONFLICT (owner, request_id) DO UPDATE SET request_id = EXCLUDED.request_id"
+            f" RETURNING {_FILE}",
+            asdict(new),
+        )
+        file = await cursor.fetchone()
+        if file is None:
+            raise LookupError("INSERT … RETURNING returned nothing")
+        if file.id != new.id:
             return file
+        await connection.execute("DELETE FROM discards WHERE file = %s", [new.id])
+        await connection.execute(
+            "INSERT INTO uploads (file, owner, purpose, size) VALUES (%s, %s, %s, %s)",
+            [new.id, new.owner, new.purpose, new.size],
+        )
+        return file
 
     async def remove(self, owner: str, id: str) -> bool:
         """Takes a file from its owner and makes its bytes due for removal; whether there was one."""

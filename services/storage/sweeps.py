@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -45,16 +44,6 @@ async def sweep(store: Discards, blobs: Blobs) -> int:
             await blobs.remove(id)
             await store.forget_discard(id)
         removed += len(due)
+    if removed:
+        log.info("swept", files=removed)
     return removed
-
-
-async def keep_sweeping(store: Discards, blobs: Blobs, every: float) -> None:
-    """Sweeps now, and again every so many seconds."""
-    while True:
-        try:
-            removed = await sweep(store, blobs)
-            if removed:
-                log.info("swept", files=removed)
-        except errors.Unavailable:
-            log.warning("the next sweep will try again")
-        await asyncio.sleep(every)

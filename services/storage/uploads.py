@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from services.mesh import errors, identity, names
-from services.storage import files, media
+from services.mesh import errors, identity, loops, names
+from services.storage import files, media, probes
 from services.storage.blobs import Blobs
 from services.storage.files import File, Purpose
 from services.storage.forms import Form
@@ -20,6 +21,8 @@ from services.storage.spools import Spool, open_spool
 from services.storage.sweeps import Discards, discard
 
 T = TypeVar("T")
+
+_RENEW_SECONDS = 300.0
 
 HEADERLESS = "audio/pcm"
 """The content type of speech that has no container, so that nothing in it says what it is."""
@@ -57,11 +60,14 @@ class UploadStore(Discards, Protocol):
     async def reserve(self, id: str) -> None:
         """Makes the bytes of a file that may never come due for removal, some time from now."""
 
+    async def renew(self, id: str) -> None:
+        """Puts off the removal of bytes that are still being written, unless it has begun."""
+
     async def add(self, new: NewFile) -> File:
         """The file of this request_id: the new one, entered in the ledger too, or the one that was there.
 
         Raises:
-            Unavailable: it took so long that its bytes were given up (UPLOAD_EXPIRED).
+            Unavailable: it took so long that its bytes were given up (UPLOAD_EXPIRED); they are due for removal again.
         """
 
     async def file_of_request(self, owner: str, request_id: str) -> File | None:
@@ -72,20 +78,29 @@ class Uploads:
     """Takes files in."""
 
     def __init__(
-        self, store: UploadStore, blobs: Blobs, *, largest: int, spool: Path | None, threads: Executor
+        self,
+        store: UploadStore,
+        blobs: Blobs,
+        *,
+        largest: int,
+        spool: Path | None,
+        threads: Executor,
+        renew_seconds: float = _RENEW_SECONDS,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._largest = largest
         self._spool = spool
         self._threads = threads
+        self._renew_seconds = renew_seconds
 
     async def receive(self, opening: Opening, pieces: AsyncIterator[bytes]) -> File:
         """The file that comes in `pieces`.
 
         Raises:
             InvalidArgument: FILE_EMPTY, NOT_AUDIO, FILE_TOO_LARGE, BAD_MULTIPART, or REQUEST_ID_REUSED.
-            Unavailable: the database or the object store does not answer.
+            Unavailable: the database or the object store does not answer, or did not for so long that the bytes
+                were given up (UPLOAD_EXPIRED).
         """
         # What the platform itself has made is as long as its text; only what people send is capped.
         largest = None if opening.purpose == Purpose.SPEECH else self._largest
@@ -112,15 +127,26 @@ class Uploads:
             return await self._keep(new, spool)
 
     async def _probe(self, opening: Opening, spool: Spool) -> Media:
-        if opening.purpose == Purpose.SPEECH and opening.content_type.split(";")[0].strip() == HEADERLESS:
-            return Media(opening.content_type, None)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, media.probe, spool.file, spool.size)
+        look = partial(probes.probe, spool.file)
+        if opening.purpose == Purpose.SPEECH:
+            if opening.content_type.split(";")[0].strip() == HEADERLESS:
+                return Media(opening.content_type, None)
+            look = partial(media.probe, spool.file, spool.size)  # The platform's own files do it no harm.
+        return await asyncio.get_running_loop().run_in_executor(self._threads, look)
 
     async def _keep(self, new: NewFile, spool: Spool) -> File:
         """Bytes first, then the file: whatever is interrupted in between, the sweep removes."""
         await self._store.reserve(new.id)
-        await self._blobs.write(new.id, spool.file)
-        file = await self._store.add(new)
+        renew = partial(self._store.renew, new.id)
+        async with loops.repeating("lease", renew, self._renew_seconds, after_seconds=self._renew_seconds):
+            await self._blobs.write(new.id, spool.file)
+        try:
+            file = await self._store.add(new)
+        except errors.Unavailable as error:
+            # After any other, the file may have been added: whoever knows is the database.
+            if error.reason == "UPLOAD_EXPIRED":
+                await discard(new.id, store=self._store, blobs=self._blobs)
+            raise
         if file.id != new.id:
             await discard(new.id, store=self._store, blobs=self._blobs)
             return _same(file, new.sha256)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 
 import psycopg
 import structlog
+
+from services.mesh.loops import repeating
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("changes")
 
@@ -40,20 +42,23 @@ class Changes:
                 del self._waiting[name]
 
     async def listen(self) -> None:
-        """Listens for ever, connecting again whenever the connection is lost."""
-        while True:
-            try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._url, autocommit=True, connect_timeout=5, keepalives_idle=10
-                ) as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    self._wake_all()
-                    async for notification in connection.notifies():
-                        for changed in self._waiting.get(notification.payload, ()):
-                            changed.set()
-            except psycopg.OperationalError as error:
-                log.warning("not listening", error=type(error).__name__)
-            await asyncio.sleep(_RECONNECT_SECONDS)
+        """Listens until the connection is lost."""
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=5,
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+            ) as connection:
+                await connection.execute(f"LISTEN {CHANNEL}")
+                self._wake_all()
+                async for notification in connection.notifies():
+                    for changed in self._waiting.get(notification.payload, ()):
+                        changed.set()
+        except psycopg.OperationalError as error:
+            log.warning("not listening", error=type(error).__name__)
 
     def _wake_all(self) -> None:
         for waiting in self._waiting.values():
@@ -65,10 +70,5 @@ class Changes:
 async def listening(url: str) -> AsyncIterator[Changes]:
     """Changes in the database at `url`, as long as the block lasts."""
     changes = Changes(url)
-    task = asyncio.create_task(changes.listen())
-    try:
+    async with repeating("changes", changes.listen, _RECONNECT_SECONDS):
         yield changes
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

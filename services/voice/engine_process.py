@@ -1,58 +1,119 @@
 """What runs in an engine process: the models, loaded once, and one request after another.
 
-Answers are pairs `(kind, value)`: first `("loaded", (name, model hash, sample rate))`; then for each request
-any number of `("progress", (stage, percent))` and `("samples", array)`, and last `("end", result)` or
-`("error", EngineError)`.
+Requests are tuples `(number, kind, *arguments)`, numbered upwards. Answers are pairs `(kind, value)`: first
+`("loaded", (name, model hash, sample rate))`; then for each request any number of `("progress", (stage, percent))`,
+`("enrolment", Enrolment)` and `("samples", array)`, and last `("end", None)`, `("error", EngineError)` or
+`("failed", traceback)`, which is a defect of the engine that the process survived.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from ctypes import c_long
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from services.voice.engine import assets
-from services.voice.engine.clone import KokoroEngine
 from services.voice.engine.errors import Cancelled, EngineError
 from services.voice.engine.port import Engine
 
 
-def main(pipe: Connection, cancelled: Event, models: Path | None, threads: int) -> None:
-    """Serves requests until the other end of the pipe is gone."""
+class _ParentGone(Exception):
+    """Nobody is at the other end of the pipe."""
+
+
+def main(pipe: Connection, given_up: c_long, models: Path | None, threads: int) -> None:
+    """Loads the engine and serves requests until the other end of the pipe is gone."""
+    serve(pipe, given_up, lambda: _cloning_engine(models, threads))
+
+
+def serve(pipe: Connection, given_up: c_long, load: Callable[[], Engine]) -> None:
+    """Serves requests to an engine; those whose number is not above `given_up` are to be stopped."""
     # Ctrl-C reaches the whole group; the parent decides what becomes of the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def answer(kind: str, value: Any) -> None:
         try:
-            engine = KokoroEngine(assets.load(models), threads=threads)
-        except EngineError as error:
-            pipe.send(("error", error))
-            return
-        pipe.send(("loaded", (engine.name, engine.model_hash, engine.sample_rate)))
-        while True:
-            _serve(engine, pipe, cancelled, pipe.recv())
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+            pipe.send((kind, value))
+        except OSError:
+            raise _ParentGone from None
+
+    try:
+        engine = _loaded(load, answer)
+        while engine is not None:
+            try:
+                number, *request = pipe.recv()
+            except (EOFError, OSError):
+                return
+            _do(engine, request, answer, lambda number=number: given_up.value >= number)
+    except _ParentGone:
         return
 
 
-def _serve(engine: Engine, pipe: Connection, cancelled: Event, request: tuple[Any, ...]) -> None:
+def _cloning_engine(models: Path | None, threads: int) -> Engine:
+    # Only here, so that the parent does without the model runtime.
+    from services.voice.engine import assets
+    from services.voice.engine.clone import KokoroEngine
+
+    return KokoroEngine(assets.load(models), threads=threads)
+
+
+def _loaded(load: Callable[[], Engine], answer: Callable[[str, Any], None]) -> Engine | None:
+    try:
+        engine = load()
+    except EngineError as error:
+        answer("error", error)
+        return None
+    except Exception:
+        answer("failed", traceback.format_exc())
+        return None
+    answer("loaded", (engine.name, engine.model_hash, engine.sample_rate))
+    return engine
+
+
+def _do(
+    engine: Engine, request: list[Any], answer: Callable[[str, Any], None], cancelled: Callable[[], bool]
+) -> None:
     kind, *arguments = request
     try:
         if kind == "enrol":
             (recordings,) = arguments
             enrolment = engine.enrol(
                 recordings,
-                progress=lambda stage, percent: pipe.send(("progress", (stage, percent))),
-                cancelled=cancelled.is_set,
+                progress=lambda stage, percent: answer("progress", (stage, percent)),
+                cancelled=cancelled,
             )
-            pipe.send(("enrolment", enrolment))
+            answer("enrolment", enrolment)
         else:
             artefact, text, speed = arguments
-            for samples in engine.speak(artefact, text, speed=speed, cancelled=cancelled.is_set):
-                pipe.send(("samples", samples))
-        pipe.send(("end", None))
+            for samples in engine.speak(artefact, text, speed=speed, cancelled=cancelled):
+                answer("samples", samples)
+        answer("end", None)
     except Cancelled:
-        pipe.send(("end", None))
+        answer("end", None)
     except EngineError as error:
-        pipe.send(("error", error))
+        answer("error", error)
+    except _ParentGone:
+        raise
+    except MemoryError:
+        # What the process holds cannot be told from what it leaked: a new one starts clean.
+        traceback.print_exc()
+        sys.exit(1)
+    except Exception:
+        answer("failed", traceback.format_exc())
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent dies, also in the middle of work that sends nothing."""
+    parent = multiprocessing.parent_process()
+    while parent is not None:
+        if os.getppid() != parent.pid or not parent.is_alive():
+            os._exit(1)
+        parent.join(timeout=1.0)

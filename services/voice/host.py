@@ -1,27 +1,30 @@
 """Engine processes: where voices are learned and texts are spoken, apart from any event loop.
 
 The models are loaded once per process. A process does one thing at a time; what comes meanwhile waits in a
-short line, and beyond that is refused. Giving up a call stops its work. A process that dies is replaced.
+short line, for a short time, and beyond that is refused. Giving up a call stops its work. A process that dies or
+gives no answer is replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from ctypes import c_long
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import structlog
 
 from services.mesh import errors
 from services.voice import engine_process
-from services.voice.engine.errors import EngineError
+from services.voice.engine.errors import EngineFailed
 from services.voice.engine.port import Enrolment, Samples
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("engine")
@@ -30,6 +33,9 @@ BUSY_SECONDS = 2.0
 RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 30.0
 _spawn = multiprocessing.get_context("spawn")
+
+Serve = Callable[[Connection, c_long, Path | None, int], None]
+"""What runs in an engine process: see `engine_process.main`."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,26 @@ class EngineDied(Exception):
 class EngineHost:
     """Engine processes and the line before them."""
 
-    def __init__(self, models: Path | None, *, processes: int, threads: int, waiting: int) -> None:
+    def __init__(
+        self,
+        models: Path | None,
+        *,
+        processes: int,
+        threads: int,
+        waiting: int,
+        line_seconds: float = 20.0,
+        answer_seconds: float = 120.0,
+        serve: Serve = engine_process.main,
+    ) -> None:
+        """A call waits `line_seconds` in line; a process that gives no answer for `answer_seconds` is replaced."""
         self._idle: asyncio.Queue[_Process] = asyncio.Queue()
-        self._processes = [_Process(models, threads) for _ in range(processes)]
+        self._processes = [
+            _Process(serve, (models, threads), answer_seconds, self._ready, self._idle.put_nowait)
+            for _ in range(processes)
+        ]
         self._room = processes + waiting
         self._inside = 0
-        self._background: set[asyncio.Task[None]] = set()
+        self._line_seconds = line_seconds
         self._info: EngineInfo | None = None
         self._loaded = asyncio.Event()
 
@@ -74,20 +94,22 @@ class EngineHost:
         return self.info
 
     async def ping(self) -> None:
-        """Returns if an engine has been loaded.
+        """Returns if an engine has been loaded and some process is able to go on.
 
         Raises:
-            Unavailable: none has (ENGINE_NOT_READY).
+            Unavailable: none has, or no process can be started any more (ENGINE_NOT_READY).
         """
         self.info  # noqa: B018
+        if all(process.broken for process in self._processes):
+            raise errors.Unavailable("ENGINE_NOT_READY", "the voice engine does not start", retry_after=BUSY_SECONDS)
 
     async def enrol(self, recordings: Sequence[bytes], progress: Callable[[str, int], None]) -> Enrolment:
         """Learns a voice; `progress` is told stage and per cent.
 
         Raises:
-            EngineError: as `Engine.enrol`.
-            EngineDied: the process ended in the middle.
-            ResourceExhausted: the line is full (ENGINE_BUSY).
+            EngineError: as `Engine.enrol`; EngineFailed for a defect of the engine.
+            EngineDied: the process ended in the middle, or was ended because it gave no answer.
+            ResourceExhausted: the line is full, or does not move (ENGINE_BUSY).
         """
         async with aclosing(self._call("enrol", list(recordings))) as answers:
             async for kind, value in answers:
@@ -101,85 +123,66 @@ class EngineHost:
         """Speaks a text, a sentence at a time.
 
         Raises:
-            EngineError: as `Engine.speak`.
-            EngineDied: the process ended in the middle.
-            ResourceExhausted: the line is full (ENGINE_BUSY).
+            EngineError: as `Engine.speak`; EngineFailed for a defect of the engine.
+            EngineDied: the process ended in the middle, or was ended because it gave no answer.
+            ResourceExhausted: the line is full, or does not move (ENGINE_BUSY).
         """
         async with aclosing(self._call("speak", artefact, text, speed)) as answers:
             async for _, samples in answers:
                 yield samples
 
     async def _call(self, *request: Any) -> AsyncGenerator[tuple[str, Any], None]:
+        # A caller that takes its answers slowly keeps its place, so that what is held for callers is bounded; the
+        # engine process goes on to the next as soon as the work is done.
         if self._inside >= self._room:
-            raise errors.ResourceExhausted("ENGINE_BUSY", "too much is being spoken just now", retry_after=BUSY_SECONDS)
+            raise _busy()
         self._inside += 1
         try:
-            process = await self._idle.get()
-        except BaseException:
-            self._inside -= 1
-            raise
-        answers: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-        # The engine is free again when its work is done, however slowly the caller takes the answers.
-        work = self._in_background(self._work(process, request, answers))
-        try:
-            while True:
-                kind, value = await answers.get()
-                if kind == "error":
-                    raise value
-                if kind == "end":
-                    return
-                yield kind, value
-        finally:
-            if not work.done():
-                process.give_up()
-
-    async def _work(self, process: _Process, request: Any, answers: asyncio.Queue[tuple[str, Any]]) -> None:
-        try:
-            await process.run(request, answers.put_nowait)
-        except (EngineError, EngineDied, errors.MeshError) as error:
-            answers.put_nowait(("error", error))
-        finally:
-            self._inside -= 1
-            self._in_background(self._make_ready(process))
-
-    async def _make_ready(self, process: _Process) -> None:
-        """Puts a process into the line, started anew if it has died; keeps trying."""
-        wait = RESTART_SECONDS
-        while True:
+            process = await self._next()
+            call = process.begin(request)
             try:
-                self._info = await process.ready()
-                self._loaded.set()
-                break
-            except (EngineError, EngineDied) as error:
-                log.error("engine not loaded", error=str(error))
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_RESTART_SECONDS)
-        self._idle.put_nowait(process)
+                while True:
+                    kind, value = await call.answers.get()
+                    if kind == "end":
+                        return
+                    if kind == "failed":
+                        log.error("engine failed", traceback=value)
+                        raise EngineFailed()
+                    if kind == "error":
+                        raise value
+                    yield kind, value
+            finally:
+                process.give_up(call)
+        finally:
+            self._inside -= 1
 
-    def _in_background(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+    async def _next(self) -> _Process:
+        try:
+            async with asyncio.timeout(self._line_seconds):
+                return await self._idle.get()
+        except TimeoutError:
+            raise _busy() from None
+
+    def _ready(self, info: EngineInfo) -> None:
+        self._info = info
+        self._loaded.set()
 
     async def start(self) -> None:
         """Starts all processes; does not wait for them."""
         for process in self._processes:
-            self._in_background(self._make_ready(process))
+            process.start()
 
     async def stop(self) -> None:
         """Ends all processes, whatever they do."""
-        for task in list(self._background):
-            task.cancel()
-        for process in self._processes:
-            process.kill()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*(process.stop() for process in self._processes))
 
 
 @asynccontextmanager
-async def open_engine(models: Path | None, *, processes: int, threads: int, waiting: int) -> AsyncIterator[EngineHost]:
-    """Engine processes that end with the block."""
-    host = EngineHost(models, processes=processes, threads=threads, waiting=waiting)
+async def open_engine(
+    models: Path | None, *, processes: int, threads: int, waiting: int, **options: Any
+) -> AsyncIterator[EngineHost]:
+    """Engine processes that end with the block; `options` as of `EngineHost`."""
+    host = EngineHost(models, processes=processes, threads=threads, waiting=waiting, **options)
     await host.start()
     try:
         yield host
@@ -187,74 +190,88 @@ async def open_engine(models: Path | None, *, processes: int, threads: int, wait
         await host.stop()
 
 
+def _busy() -> errors.ResourceExhausted:
+    return errors.ResourceExhausted("ENGINE_BUSY", "too much is being spoken just now", retry_after=BUSY_SECONDS)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A request under way, and what has been answered so far; the last answer is an end, an error or a failure."""
+
+    number: int
+    request: tuple[Any, ...]
+    answers: asyncio.Queue[tuple[str, Any]] = field(default_factory=asyncio.Queue)
+
+
 class _Process:
-    """One engine process and the pipe to it."""
+    """One engine process, and the thread that starts it, talks with it and replaces it.
 
-    def __init__(self, models: Path | None, threads: int) -> None:
-        self._arguments = (models, threads)
+    All methods are for the event loop, except those that the thread runs, which are below `_live`.
+    """
+
+    def __init__(
+        self,
+        serve: Serve,
+        arguments: tuple[Path | None, int],
+        answer_seconds: float,
+        loaded: Callable[[EngineInfo], None],
+        free: Callable[[_Process], None],
+    ) -> None:
+        """`loaded` and `free` are called in the event loop: after each start, and whenever there is nothing to do."""
+        self._serve, self._arguments, self._answer_seconds = serve, arguments, answer_seconds
+        self._tell_loaded, self._tell_free = loaded, free
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._count = 0
+        # Plain memory: a process killed while it holds the lock of an Event would block whoever sets it.
+        self._given_up: c_long = _spawn.RawValue(c_long, 0)
+        self._starting = threading.Lock()
+        self._stopping = threading.Event()
+        self._ended = asyncio.Event()
         self._process: SpawnProcess | None = None
-        self._pipe: Connection | None = None
-        self._cancelled: Event = _spawn.Event()
-        self._info: EngineInfo | None = None
+        self.broken = False
+        """Whether its last start failed."""
 
-    async def ready(self) -> EngineInfo:
-        """Starts the process if it is not alive, and waits until its models are loaded."""
-        if self._process is None or not self._process.is_alive() or self._info is None:
-            await asyncio.to_thread(self._start)
-            self._info = EngineInfo(*(await self._receive())[1])
-            log.info("engine loaded", engine=self._info.name, pid=self._process.pid if self._process else 0)
-        return self._info
+    def start(self) -> None:
+        """Starts the thread, which starts the process."""
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._live, name="engine", daemon=True).start()
 
-    async def run(self, request: Any, answer: Callable[[tuple[str, Any]], None]) -> None:
-        """Has a request done; answers as the process answers, then `("end", None)`."""
-        self._cancelled.clear()
-        assert self._pipe is not None
-        try:
-            await asyncio.to_thread(self._pipe.send, request)
-        except OSError:
-            raise self._died() from None
-        while True:
-            kind, value = await self._receive()
-            answer((kind, value))
-            if kind == "end":
-                return
+    def begin(self, request: tuple[Any, ...]) -> _Call:
+        """Has a request done, of a process that is free."""
+        self._count += 1
+        call = _Call(self._count, request)
+        self._calls.put(call)
+        return call
 
-    def give_up(self) -> None:
-        """Tells the process to stop what it does."""
-        self._cancelled.set()
+    def give_up(self, call: _Call) -> None:
+        """Stops the work of a call, if it is still under way."""
+        self._given_up.value = max(self._given_up.value, call.number)
 
-    def kill(self) -> None:
-        """Ends the process at once."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process = None
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
+    async def stop(self) -> None:
+        """Ends the process, whatever it does, and the thread."""
+        self._stopping.set()
+        self._calls.put(None)
+        with self._starting:
+            if self._process is not None:
+                self._process.kill()
+        await self._ended.wait()
 
-    def _start(self) -> None:
-        self.kill()
-        self._info = None
-        self._pipe, theirs = _spawn.Pipe()
-        self._process = _spawn.Process(
-            target=engine_process.main, args=(theirs, self._cancelled, *self._arguments), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-
-    async def _receive(self) -> tuple[str, Any]:
-        pipe = self._pipe
-        if pipe is None:
-            raise self._died()
-        try:
-            kind, value = await asyncio.to_thread(pipe.recv)
-        except (EOFError, OSError):
-            raise self._died() from None
-        if kind == "error":
-            raise value
-        return kind, value
-
-    def _died(self) -> EngineDied:
-        self._info = None
-        return EngineDied("the engine process ended in the middle of its work")
+    def _live(self) -> None:
+        wait = RESTART_SECONDS
+        while not self._stopping.is_set():
+            pipe = None
+            try:
+                pipe = self._start()
+                self._load(pipe)
+                wait = RESTART_SECONDS
+                while (call := self._calls.get()) is not None and self._answer(call, pipe):
+                    self._post(self._tell_free, self)
+            except Exception as error:
+                self.broken = True
+                if not self._stopping.is_set():
+                    log.error("engine not loaded", error=str(error) or repr(error))
+                self._stopping.wait(wait)
+                wait = min(wait * 2, LONGEST_RESTART_SECONDS)
+            finally:
+                self._end(pipe)
+        self._post(self._ended.set)

@@ -41,10 +41,6 @@ class Request:
     """SHA-256 of everything else that was asked for."""
 
 
-class RequestReused(Exception):
-    """The request id was used before, with other content."""
-
-
 def reused() -> errors.InvalidArgument:
     """The refusal of a request id that was used with other content."""
     return errors.InvalidArgument.of("REQUEST_ID_REUSED", "request_id", "was used before with other content")

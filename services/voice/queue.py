@@ -6,6 +6,8 @@ there without the other.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from procrastinate import App, PsycopgConnector
 from procrastinate.schema import SchemaManager
 
@@ -13,11 +15,33 @@ from services.mesh.postgres import Connection
 
 VOICES = "voices"
 SPEECHES = "speeches"
+FILES = "files"
+PRIORITY = {VOICES: 1, SPEECHES: 0, FILES: 2}
+"""A voice is learned in seconds and waited for; a speech may take an hour."""
 
 
 async def install(connection: Connection) -> None:
-    """Installs procrastinate's tables and functions; a `Migration`."""
-    await connection.execute(SchemaManager.get_schema())
+    """Brings procrastinate's tables and functions up to date; a `Migration`.
+
+    The library ships its whole schema, and a file for each later change of it.
+    """
+    changes = _changes()
+    await connection.execute("CREATE TABLE IF NOT EXISTS procrastinate_migrations (name text PRIMARY KEY)")
+    cursor = await connection.execute("SELECT name FROM procrastinate_migrations")
+    applied = {name for (name,) in await cursor.fetchall()}
+    if not applied:
+        await connection.execute(SchemaManager.get_schema())
+    for name, change in changes.items():
+        if name in applied:
+            continue
+        if applied:
+            await connection.execute(change)
+        await connection.execute("INSERT INTO procrastinate_migrations (name) VALUES (%s)", [name])
+
+
+def _changes() -> dict[str, bytes]:
+    """The library's changes of its schema, by name, in order."""
+    return {file.name: file.read_bytes() for file in sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))}
 
 
 class Queue:
@@ -28,8 +52,15 @@ class Queue:
 
     async def defer(self, connection: Connection, task: str, id: str, attempt: int) -> int:
         """Puts a job into the queue, in the transaction of `connection`; gives its number."""
-        deferrer = self.app.configure_task(task, queue=task, lock=f"{task}/{id}", connection=connection)
+        deferrer = self.app.configure_task(
+            task, queue=task, lock=f"{task}/{id}", priority=PRIORITY[task], connection=connection
+        )
         return await deferrer.defer_async(id=id, attempt=attempt)
+
+    async def remove_file(self, connection: Connection, owner: str, name: str) -> None:
+        """Has a file of an owner removed, in the transaction of `connection`."""
+        deferrer = self.app.configure_task(FILES, queue=FILES, priority=PRIORITY[FILES], connection=connection)
+        await deferrer.defer_async(owner=owner, name=name)
 
     async def cancel(self, connection: Connection, job: int) -> None:
         """Takes a job out of the queue, or tells its worker to stop, in the transaction of `connection`."""

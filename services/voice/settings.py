@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.settings import MeshSettings
@@ -42,6 +43,9 @@ class Settings(MeshSettings):
     keep_alive_seconds: float = Field(default=15.0, gt=0)
     """How often a watch shows that it is alive."""
 
+    largest_recordings_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
+    """How large the recordings of one voice may be together; a worker holds them all in memory."""
+
     job_attempts: int = Field(default=5, ge=1)
     """How often a job is tried when what it depends on does not answer."""
 
@@ -50,3 +54,10 @@ class Settings(MeshSettings):
 
     stalled_seconds: float = Field(default=20.0, gt=0)
     """After how long without a sign of life the jobs of a worker are given to another."""
+
+    @model_validator(mode="after")
+    def _ends_before_it_is_given_up(self) -> Self:
+        # While a worker ends the work under way, it gives no sign of life.
+        if self.drain_seconds >= self.stalled_seconds:
+            raise ValueError("drain_seconds must be less than stalled_seconds")
+        return self

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from services.mesh import errors, names
 from services.voice.engine.encoders import encoder
-from services.voice.engine.errors import ArtefactMismatch, EngineError
+from services.voice.engine.errors import ArtefactMismatch, EngineError, TextError
 from services.voice.host import EngineDied, EngineHost
 from services.voice.speeches import Artefact, AudioForm
 
@@ -41,6 +41,7 @@ async def speak(
     was heard is what was counted.
 
     Raises:
+        InvalidArgument: the text holds nothing that can be spoken after all (TEXT_EMPTY).
         FailedPrecondition: the voice was learned by another engine (VOICE_OUTDATED).
         ResourceExhausted: too much is being spoken (ENGINE_BUSY).
         Unavailable: the engine died or is starting (ENGINE_DIED, ENGINE_NOT_READY).
@@ -57,6 +58,8 @@ async def speak(
                     yield piece
     except ArtefactMismatch as error:
         raise errors.FailedPrecondition("VOICE_OUTDATED", str(error)) from error
+    except TextError as error:
+        raise errors.InvalidArgument.of(error.reason, "text", str(error)) from error
     except EngineDied as error:
         raise errors.Unavailable("ENGINE_DIED", "the voice engine stopped; try again", retry_after=2) from error
     except EngineError as error:

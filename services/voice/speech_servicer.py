@@ -43,7 +43,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
 
     async def Speak(self, request: speech_pb2.SpeakRequest, context: Context) -> AsyncIterator[httpbody_pb2.HttpBody]:
         owner = caller().user
-        speeches.check(request.text, field="text")
+        await speeches.check(request.text, field="text")
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -65,7 +67,8 @@ class Speech:
     updated_at: datetime
     ready_at: datetime | None
     attempt: int
-    """As for a voice."""
+    run: int
+    """Both as for a voice."""
 
     @property
     def name(self) -> str:
@@ -112,14 +115,14 @@ class SpeechStore(Protocol):
         """The speech that this request made before.
 
         Raises:
-            RequestReused: the request id was used with other content.
+            InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
         """
 
     async def insert(self, new: NewSpeech) -> Speech:
         """The speech of this request, added with its job if new.
 
         Raises:
-            RequestReused: the request id was used with other content.
+            InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
         """
 
     async def get(self, owner: str, id: str) -> Speech | None:
@@ -129,13 +132,13 @@ class SpeechStore(Protocol):
         """One speech more than the page holds, newest first."""
 
     async def delete(self, owner: str, id: str) -> bool:
-        """Removes a speech and stops its job; whether it was there."""
+        """Removes a speech, stops its job, and sees to it that its audio is removed; whether it was there."""
 
     async def cancel(self, owner: str, id: str) -> Speech | None:
         """The speech, CANCELLED if it was not final, its job stopped; None if it is not there."""
 
-    async def retry(self, owner: str, id: str) -> Speech | None:
-        """The speech, PENDING with a new job if it was FAILED or CANCELLED; None if it is not there."""
+    async def retry(self, owner: str, id: str, states: Sequence[State]) -> Speech | None:
+        """The speech, PENDING with a new job if it was in one of these states; None if it is not there."""
 
 
 class FinishedAudio(Protocol):
@@ -160,7 +163,7 @@ def form(format: str, sample_rate: int, speed: float, *, field: str) -> AudioFor
     return AudioForm(format, rate, speed or 1.0)
 
 
-def check(text: str, *, field: str) -> None:
+async def check(text: str, *, field: str) -> None:
     """Lets a text pass that the engine can speak.
 
     Raises:
@@ -168,7 +171,8 @@ def check(text: str, *, field: str) -> None:
             TEXT_UNSUPPORTED_SCRIPT).
     """
     try:
-        check_text(text)
+        # A long text takes tens of milliseconds, in which nothing else would be answered.
+        await asyncio.to_thread(check_text, text)
     except TextError as error:
         raise errors.InvalidArgument.of(error.reason, field, str(error)) from None
 
@@ -200,15 +204,12 @@ async def create(new: NewSpeech, *, store: SpeechStore, voices: LearnedVoices) -
         NotFound: there is no such voice (VOICE_NOT_FOUND).
         FailedPrecondition: it has not been learned (VOICE_NOT_READY).
     """
-    check(new.text, field="speech.text")
-    try:
-        before = await store.of_request(new.owner, new.request)
-        if before is not None:
-            return before
-        await artefact(new.owner, new.voice, voices=voices)
-        return await store.insert(new)
-    except jobs.RequestReused:
-        raise jobs.reused() from None
+    await check(new.text, field="speech.text")
+    before = await store.of_request(new.owner, new.request)
+    if before is not None:
+        return before
+    await artefact(new.owner, new.voice, voices=voices)
+    return await store.insert(new)
 
 
 async def get(owner: str, id: str, *, store: SpeechStore) -> Speech:
@@ -221,16 +222,17 @@ async def get(owner: str, id: str, *, store: SpeechStore) -> Speech:
 
 
 async def delete(owner: str, id: str, *, store: SpeechStore, audio: FinishedAudio) -> None:
-    """Removes a speech and its audio. The audio goes first: if that fails, the speech is there to try again.
+    """Removes a speech and its audio: the audio at once if storage answers, else as soon as it does.
 
     Raises:
         NotFound: there is no such speech (SPEECH_NOT_FOUND).
     """
     speech = await get(owner, id, store=store)
-    if speech.audio:
-        await audio.remove(speech.audio)
     if not await store.delete(owner, id):
         _found(None, id)
+    if speech.audio:
+        with suppress(errors.Unavailable):
+            await audio.remove(speech.audio)
 
 
 async def cancel(owner: str, id: str, *, store: SpeechStore) -> Speech:
@@ -258,7 +260,7 @@ async def retry(owner: str, id: str, *, store: SpeechStore, voices: LearnedVoice
         raise jobs.not_retriable(speech.name, speech.state)
     if await voices.artefact(owner, speech.voice) is None:
         raise errors.FailedPrecondition("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
-    again = _found(await store.retry(owner, id), id)
+    again = _found(await store.retry(owner, id, [State.FAILED, State.CANCELLED]), id)
     if again.attempt == speech.attempt:
         raise jobs.not_retriable(again.name, again.state)
     return again

@@ -12,6 +12,7 @@ from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
 from services.mesh import deadlines, errors
 from services.mesh.identity import on_behalf
 from services.mesh.status import reason
+from services.voice.voices import Found
 
 CONTRACT = "voicemesh.storage.v1.StorageService"
 _SECONDS = 10.0
@@ -32,8 +33,9 @@ class StorageClient:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub: storage_pb2_grpc.StorageServiceAsyncStub = storage_pb2_grpc.StorageServiceStub(channel)
 
-    async def missing(self, names: Sequence[str]) -> str | None:
-        """The first recording that is not there, or not the caller's."""
+    async def look(self, names: Sequence[str]) -> Found:
+        """What there is of these recordings, up to the first that is not there, or not the caller's."""
+        size = 0
         for name in names:
             try:
                 file = await self._stub.GetFile(
@@ -43,11 +45,12 @@ class StorageClient:
                 )
             except grpc.aio.AioRpcError as error:
                 if error.code() == grpc.StatusCode.NOT_FOUND:
-                    return name
+                    return Found(name, size)
                 raise _unavailable(error) from error
             if file.purpose != storage_pb2.File.RECORDING:
-                return name
-        return None
+                return Found(name, size)
+            size += file.size_bytes
+        return Found(None, size)
 
     async def read(self, name: str) -> bytes:
         """The bytes of a file.

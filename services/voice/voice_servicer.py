@@ -15,6 +15,7 @@ from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import day, duration, timestamp
 from services.voice import voices
+from services.voice.host import EngineHost
 from services.voice.jobs import Failure, Request
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
@@ -25,12 +26,23 @@ from services.voice.watch import Watching
 class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
     """voicemesh.voice.v1.VoiceService"""
 
-    def __init__(self, store: Store, storage: StorageClient, watching: Watching, tokens: PageTokens) -> None:
+    def __init__(
+        self,
+        store: Store,
+        storage: StorageClient,
+        watching: Watching,
+        tokens: PageTokens,
+        engine: EngineHost,
+        *,
+        largest: int,
+    ) -> None:
         self._store = store.voices
         self._usage = store.usage
         self._storage = storage
         self._watching = watching
         self._tokens = tokens
+        self._engine = engine
+        self._largest = largest
 
     async def CreateVoice(self, request: voice_pb2.CreateVoiceRequest, context: Context) -> voice_pb2.Voice:
         new = NewVoice(
@@ -41,7 +53,7 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
             consent=Consent(request.voice.consent.statement, request.voice.consent.given_by),
             request=Request(request.request_id, digest(request)),
         )
-        return to_proto(await voices.create(new, store=self._store, recordings=self._storage))
+        return to_proto(await voices.create(new, store=self._store, recordings=self._storage, largest=self._largest))
 
     async def GetVoice(self, request: voice_pb2.GetVoiceRequest, context: Context) -> voice_pb2.Voice:
         return to_proto(await voices.get(caller().user, _id(request.name), store=self._store))
@@ -66,7 +78,11 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
 
     async def RetryVoice(self, request: voice_pb2.RetryVoiceRequest, context: Context) -> voice_pb2.Voice:
         id = _id(request.name)
-        return to_proto(await voices.retry(caller().user, id, store=self._store, recordings=self._storage))
+        model_hash = self._engine.info.model_hash
+        voice = await voices.retry(
+            caller().user, id, store=self._store, recordings=self._storage, model_hash=model_hash
+        )
+        return to_proto(voice)
 
     async def WatchVoice(
         self, request: voice_pb2.WatchVoiceRequest, context: Context
@@ -139,7 +155,7 @@ def _report_to_proto(voice: Voice) -> voice_pb2.RecordingReport | None:
         return None
     found = voice.report
     return voice_pb2.RecordingReport(
-        speech=duration(found["speech_seconds"]),
+        speech_duration=duration(found["speech_seconds"]),
         signal_to_noise_db=found["snr_db"],
         clipping_ratio=found["clipping_ratio"],
         bandwidth_hertz=found["bandwidth_hz"],

@@ -59,7 +59,9 @@ class Voice:
     ready_at: datetime | None
     version: int
     attempt: int
-    """How often the learning was asked for; a job of an earlier attempt has no say any more."""
+    """How often the learning was asked for."""
+    run: int
+    """How often a worker has begun; only the last run has a say."""
 
     @property
     def name(self) -> str:
@@ -68,15 +70,25 @@ class Voice:
 
     @property
     def etag(self) -> str:
-        """Changes with every change (AIP-154)."""
+        """Changes with every update (AIP-154)."""
         return f"v{self.version}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of the recordings asked for."""
+
+    missing: str | None
+    """The first that is not there, or not the caller's."""
+    size: int
+    """Bytes of those that are there."""
 
 
 class Recordings(Protocol):
     """Where recordings are kept."""
 
-    async def missing(self, names: Sequence[str]) -> str | None:
-        """The first that is not there, or not the caller's."""
+    async def look(self, names: Sequence[str]) -> Found:
+        """What there is of them."""
 
 
 class VoiceStore(Protocol):
@@ -86,14 +98,14 @@ class VoiceStore(Protocol):
         """The voice that this request made before.
 
         Raises:
-            RequestReused: the request id was used with other content.
+            InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
         """
 
     async def insert(self, new: NewVoice) -> Voice:
         """The voice of this request, added with its job if new.
 
         Raises:
-            RequestReused: the request id was used with other content.
+            InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
         """
 
     async def get(self, owner: str, id: str) -> Voice | None:
@@ -111,27 +123,29 @@ class VoiceStore(Protocol):
     async def cancel(self, owner: str, id: str) -> Voice | None:
         """The voice, CANCELLED if it was not final, its job stopped; None if it is not there."""
 
-    async def retry(self, owner: str, id: str) -> Voice | None:
-        """The voice, PENDING with a new job if it was FAILED or CANCELLED; None if it is not there."""
+    async def retry(self, owner: str, id: str, states: Sequence[State]) -> Voice | None:
+        """The voice, PENDING with a new job if it was in one of these states; None if it is not there."""
 
 
-async def create(new: NewVoice, *, store: VoiceStore, recordings: Recordings) -> Voice:
-    """Accepts a voice for learning, or says why not.
+async def create(new: NewVoice, *, store: VoiceStore, recordings: Recordings, largest: int) -> Voice:
+    """Accepts a voice for learning, or says why not; its recordings may have `largest` bytes together.
 
     Raises:
         NotFound: a recording is not there (RECORDING_NOT_FOUND).
-        InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
+        InvalidArgument: the recordings are too large (RECORDINGS_TOO_LARGE), or the request id was used with other
+            content (REQUEST_ID_REUSED).
     """
-    try:
-        before = await store.of_request(new.owner, new.request)
-        if before is not None:
-            return before
-        missing = await recordings.missing(new.recordings)
-        if missing is not None:
-            raise errors.NotFound("RECORDING_NOT_FOUND", f"there is no recording {missing}", name=missing)
-        return await store.insert(new)
-    except jobs.RequestReused:
-        raise jobs.reused() from None
+    before = await store.of_request(new.owner, new.request)
+    if before is not None:
+        return before
+    found = await recordings.look(new.recordings)
+    if found.missing is not None:
+        raise errors.NotFound("RECORDING_NOT_FOUND", f"there is no recording {found.missing}", name=found.missing)
+    if found.size > largest:
+        raise errors.InvalidArgument.of(
+            "RECORDINGS_TOO_LARGE", "voice.recordings", f"may have {largest} bytes together, not {found.size}"
+        )
+    return await store.insert(new)
 
 
 async def get(owner: str, id: str, *, store: VoiceStore) -> Voice:
@@ -187,20 +201,23 @@ async def cancel(owner: str, id: str, *, store: VoiceStore) -> Voice:
     return voice
 
 
-async def retry(owner: str, id: str, *, store: VoiceStore, recordings: Recordings) -> Voice:
-    """Learns a voice again that could not be learned.
+async def retry(owner: str, id: str, *, store: VoiceStore, recordings: Recordings, model_hash: str) -> Voice:
+    """Learns a voice again: one that could not be learned, or that other models than `model_hash` have learned.
 
     Raises:
         NotFound: there is no such voice (VOICE_NOT_FOUND).
-        FailedPrecondition: it has not failed (NOT_RETRIABLE), or a recording is gone (RECORDING_GONE).
+        FailedPrecondition: there is no reason to (NOT_RETRIABLE), or a recording is gone (RECORDING_GONE).
     """
     voice = await get(owner, id, store=store)
-    if voice.state not in (State.FAILED, State.CANCELLED):
+    states = [State.FAILED, State.CANCELLED]
+    if voice.model_hash not in ("", model_hash):
+        states.append(State.READY)
+    if voice.state not in states:
         raise jobs.not_retriable(voice.name, voice.state)
-    missing = await recordings.missing(voice.recordings)
-    if missing is not None:
-        raise errors.FailedPrecondition("RECORDING_GONE", f"the recording {missing} was deleted", name=missing)
-    again = _found(await store.retry(owner, id), id)
+    gone = (await recordings.look(voice.recordings)).missing
+    if gone is not None:
+        raise errors.FailedPrecondition("RECORDING_GONE", f"the recording {gone} was deleted", name=gone)
+    again = _found(await store.retry(owner, id, states), id)
     if again.attempt == voice.attempt:
         raise jobs.not_retriable(again.name, again.state)
     return again

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import uuid
 from collections.abc import Awaitable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 import structlog
@@ -75,16 +75,14 @@ class Work:
             enrolment = await self.engine.enrol(recordings, reporter.report)
         info = self.engine.info
         artefact = Artefact(voice.id, enrolment.artefact, info.name, info.model_hash)
-        await self.store.voices.learned(
-            voice.id, voice.attempt, artefact, str(Level.INSTANT), enrolment.report.to_dict()
-        )
+        await self.store.voices.learned(voice.id, voice.run, artefact, str(Level.INSTANT), enrolment.report.to_dict())
 
     async def _speak(self, speech: Speech) -> None:
         artefact = await self.store.voices.artefact(speech.owner, speech.voice)
         if artefact is None:
             raise GiveUp("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
         info, pieces, spoken, seconds = self.engine.info, [], 0, 0.0
-        count = max(1, sum(1 for _ in sentences(check_text(speech.text))))
+        count = await asyncio.to_thread(_sentences, speech.text)
         into = encoder(speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate, whole=True)
         async with (
             Reporter(self.store.speeches, speech) as reporter,
@@ -99,8 +97,16 @@ class Work:
         name = f"{speech.id}.{FORMATS[speech.format].extension}"
         audio = await self.storage.keep_speech(content, into.content_type, name, _upload_id(speech, content))
         result = Spoken(audio, seconds, len(speech.text), info.name, info.model_hash)
-        if not await self.store.speeches.spoken(speech.id, speech.attempt, result):
+        if await self.store.speeches.spoken(speech.id, speech.run, result):
+            return
+        # Another run of the same attempt stores the same audio as the same file.
+        if not await self.store.speeches.wants(speech.id, speech.attempt):
             await self.storage.remove(audio)
+
+    async def remove(self, owner: str, name: str) -> None:
+        """Removes a file of an owner. Raises one of TRANSIENT where storage does not answer."""
+        with acting_for(Caller(user=owner, request_id=f"remove-{name}")):
+            await self.storage.remove(name)
 
 
 class Reporter:
@@ -132,7 +138,9 @@ class Reporter:
             await self._told.wait()
             self._told.clear()
             if self._latest is not None:
-                await self._rows.progress(self._job.id, self._job.attempt, *self._latest)
+                # The row is only told how far it is: the next time will do.
+                with suppress(errors.Unavailable):
+                    await self._rows.progress(self._job.id, self._job.run, *self._latest)
             await asyncio.sleep(PROGRESS_SECONDS)
 
 
@@ -143,17 +151,21 @@ async def _or_fail(
     try:
         await work
     except GiveUp as given_up:
-        await rows.fail(job.id, job.attempt, given_up.failure)
+        await rows.fail(job.id, job.run, given_up.failure)
     except EngineError as error:
-        await rows.fail(job.id, job.attempt, Failure(error.reason, str(error)))
+        await rows.fail(job.id, job.run, Failure(error.reason, str(error)))
     except TRANSIENT as error:
         if not last_try:
             raise
         log.error("job failed for good", job=job.name, error=str(error))
-        await rows.fail(job.id, job.attempt, Failure("UNAVAILABLE", "the platform was not able to do this; try again"))
+        await rows.fail(job.id, job.run, Failure("UNAVAILABLE", "the platform was not able to do this; try again"))
     except Exception:
         log.exception("job failed", job=job.name)
-        await rows.fail(job.id, job.attempt, Failure("INTERNAL", "the platform failed at this; its log says why"))
+        await rows.fail(job.id, job.run, Failure("INTERNAL", "the platform failed at this; its log says why"))
+
+
+def _sentences(text: str) -> int:
+    return max(1, sum(1 for _ in sentences(check_text(text))))
 
 
 def _upload_id(speech: Speech, content: bytes) -> str:

@@ -12,27 +12,36 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files
+from typing import cast
 
 import procrastinate
 import structlog
 import uvloop
 from procrastinate import JobContext, RetryDecision
 from procrastinate.job_context import AbortReason
-from procrastinate.jobs import Job
+from procrastinate.jobs import Job, Status
 
 from services.mesh import logs
 from services.mesh.channels import open_channel
+from services.mesh.loops import repeating
 from services.mesh.postgres import open_database
 from services.mesh.settings import read
 from services.voice import queue, storage_client
 from services.voice.host import EngineHost, open_engine
-from services.voice.queue import SPEECHES, VOICES, Queue
+from services.voice.jobs import Failure
+from services.voice.queue import FILES, SPEECHES, VOICES, Queue
 from services.voice.settings import Settings
+from services.voice.speeches import Speech
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
+from services.voice.store.rows import JobRows
+from services.voice.voices import Voice
 from services.voice.work import TRANSIENT, Work
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("worker")
+
+
+ABANDONED = Failure("INTERNAL", "every worker that tried this has died of it")
 
 
 class Stopping(Exception):
@@ -61,6 +70,10 @@ def register(tasks: Queue, work: Work, attempts: int) -> None:
     async def speak(context: JobContext, id: str, attempt: int) -> None:
         await _unless_stopped(context, work.speak(id, attempt, last_try=context.job.attempts + 1 >= attempts))
 
+    @tasks.app.task(name=FILES, queue=FILES, retry=Retry(), pass_context=True)
+    async def remove(context: JobContext, owner: str, name: str) -> None:
+        await _unless_stopped(context, work.remove(owner, name))
+
 
 async def _unless_stopped(context: JobContext, work: Awaitable[None]) -> None:
     try:
@@ -71,14 +84,18 @@ async def _unless_stopped(context: JobContext, work: Awaitable[None]) -> None:
         raise
 
 
-async def rescue(tasks: Queue, heartbeat: float, stalled: float) -> None:
-    """Gives the jobs of workers that have died back to the queue, for ever."""
-    while True:
-        with suppress(procrastinate.exceptions.ConnectorException):
-            for job in await tasks.app.job_manager.get_stalled_jobs(seconds_since_heartbeat=stalled):
-                log.warning("job of a dead worker", task=job.task_name, job=job.id)
-                await tasks.app.job_manager.retry_job(job, retry_at=datetime.now(UTC))
-        await asyncio.sleep(heartbeat)
+async def rescue(tasks: Queue, store: Store, settings: Settings) -> None:
+    """Gives the jobs of workers that have died back to the queue; ends those that no worker survives."""
+    jobs = tasks.app.job_manager
+    for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=settings.stalled_seconds):
+        log.warning("job of a dead worker", task=job.task_name, job=job.id, attempts=job.attempts)
+        if job.attempts < settings.job_attempts or job.task_name == FILES:
+            await jobs.retry_job(job, retry_at=datetime.now(UTC))
+            continue
+        rows: JobRows[Voice] | JobRows[Speech] = store.voices if job.task_name == VOICES else store.speeches
+        id, attempt = cast(tuple[str, int], (job.task_kwargs["id"], job.task_kwargs["attempt"]))
+        await rows.abandon(id, attempt, ABANDONED)
+        await jobs.finish_job(job, Status.FAILED, delete_job=False)
 
 
 async def work_until(stop: asyncio.Event, settings: Settings) -> None:
@@ -97,30 +114,30 @@ async def work_until(stop: asyncio.Event, settings: Settings) -> None:
         ) as engine,
         tasks.app.open_async(),
     ):
-        register(tasks, Work(Store(database, tasks), StorageClient(storage), engine), settings.job_attempts)
+        store = Store(database, tasks)
+        register(tasks, Work(store, StorageClient(storage), engine), settings.job_attempts)
         if not await _loaded(engine, stop):
             return
-        working = asyncio.create_task(
-            tasks.app.run_worker_async(
-                queues=[VOICES, SPEECHES],
-                concurrency=settings.engine_processes,
-                install_signal_handlers=False,
-                shutdown_graceful_timeout=settings.drain_seconds,
-                update_heartbeat_interval=settings.heartbeat_seconds,
-                stalled_worker_timeout=settings.stalled_seconds * 2,
-                fetch_job_polling_interval=2.0,
-                delete_jobs="successful",
+        async with repeating("rescue", lambda: rescue(tasks, store, settings), settings.heartbeat_seconds):
+            working = asyncio.create_task(
+                tasks.app.run_worker_async(
+                    queues=[VOICES, SPEECHES, FILES],
+                    concurrency=settings.engine_processes,
+                    install_signal_handlers=False,
+                    shutdown_graceful_timeout=settings.drain_seconds,
+                    update_heartbeat_interval=settings.heartbeat_seconds,
+                    stalled_worker_timeout=settings.stalled_seconds * 2,
+                    fetch_job_polling_interval=2.0,
+                    delete_jobs="successful",
+                )
             )
-        )
-        rescuing = asyncio.create_task(rescue(tasks, settings.heartbeat_seconds, settings.stalled_seconds))
-        stopping = asyncio.create_task(stop.wait())
-        log.info("working")
-        await asyncio.wait({working, rescuing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (rescuing, stopping, working):
-            task.cancel()
-        await asyncio.gather(rescuing, stopping, return_exceptions=True)
-        with suppress(asyncio.CancelledError):
-            await working
+            stopping = asyncio.create_task(stop.wait())
+            log.info("working")
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            working.cancel()
+            with suppress(asyncio.CancelledError):
+                await working
 
 
 async def _loaded(engine: EngineHost, stop: asyncio.Event) -> bool:

@@ -70,6 +70,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mes
         "VOICEMESH_AUTH_BCRYPT_COST": "4",
         "VOICEMESH_VOICE_HEARTBEAT_SECONDS": "1",
         "VOICEMESH_VOICE_STALLED_SECONDS": "4",
+        "VOICEMESH_VOICE_DRAIN_SECONDS": "1",
     }
     layout = replace(Layout(), port=0, services=dict.fromkeys(topology.OFFSETS, 0), environment=environment)
     kept = state.at(tmp_path_factory.mktemp("mesh"))

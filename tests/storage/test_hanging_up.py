@@ -1,4 +1,4 @@
-"""A caller who hangs up in the middle of a download."""
+"""Callers who hang up in the middle of a download."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from google.api import httpbody_pb2
 from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
 
-from services.mesh.identity import caller
+from services.mesh import identity, names
+from services.mesh.identity import Caller, caller
 from services.mesh.server import Application, Servicer
 from services.mesh.settings import MeshSettings
+from services.storage import files
+from services.storage.files import File, Purpose
+from services.storage.servicer import StorageServicer
 from tests.peers import served
 from tests.storage.calls import somebody
 
@@ -71,3 +77,27 @@ async def test_the_work_ends_at_once_and_as_the_callers(
     assert "CANCELLED" in logged
     assert "call failed" not in logged
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_download_that_is_broken_off_closes_what_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended_in: list[object] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            ended_in.append(asyncio.current_task())
+
+    async def read(*_: object, **__: object) -> object:
+        return File(names.new_id(), "a", "audio/wav", 1, "", Purpose.RECORDING, None, datetime.now(UTC)), pieces()
+
+    monkeypatch.setattr(files, "read", read)
+    servicer = StorageServicer(None, None, None, None, idle_seconds=1)
+    request = storage_pb2.DownloadFileRequest(name=f"files/{names.new_id()}")
+    with identity.acting_for(Caller(somebody()[0][1])):
+        answers = servicer.DownloadFile(request, AsyncMock())
+        await anext(answers)
+        await answers.aclose()
+
+    assert ended_in == [asyncio.current_task()]

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from importlib.resources import files as resources
 from pathlib import Path
 
-import grpc.aio
 import psycopg
 import pytest
-from cryptography.fernet import Fernet
-from google.api import httpbody_pb2
-from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
 
-from services.mesh import errors, names
+from services.mesh import errors, loops, names
 from services.mesh.postgres import Database, migrate, open_database
 from services.storage import files
 from services.storage.blobs import Blobs, open_blobs
 from services.storage.files import File, Purpose
 from services.storage.store import Store
-from services.storage.sweeps import keep_sweeping, sweep
+from services.storage.sweeps import sweep
 from services.storage.uploads import Opening, Uploads
-from tests.peers import Served
-from tests.storage.calls import blob, blobs, somebody, until
+from tests.storage.calls import blob, blobs, until
 from tests.storage.sounds import wav
 
 MIGRATIONS = resources("services.storage") / "migrations"
@@ -52,12 +43,12 @@ async def kept(tmp_path: Path) -> AsyncIterator[Blobs]:
         yield opened
 
 
-async def receive(store: Store, kept: Blobs, owner: str, data: bytes = b"") -> File:
+async def receive(store: Store, kept: Blobs, owner: str, data: bytes = b"", *, renew_seconds: float = 60) -> File:
     async def pieces() -> AsyncIterator[bytes]:
         yield data or wav()
 
     with ThreadPoolExecutor(1) as threads:
-        uploads = Uploads(store, kept, largest=1 << 20, spool=None, threads=threads)
+        uploads = Uploads(store, kept, largest=1 << 20, spool=None, threads=threads, renew_seconds=renew_seconds)
         return await uploads.receive(Opening(owner, "", "", "", Purpose.RECORDING), pieces())
 
 
@@ -117,14 +108,14 @@ async def test_an_upload_that_is_broken_off_after_its_bytes_is_swept(own_databas
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["swept", "being swept"])
-async def test_an_upload_whose_bytes_were_given_up_meanwhile_makes_no_file(
-    own_database, store, kept, done: bool
+async def test_an_upload_whose_bytes_were_given_up_meanwhile_makes_no_file_and_leaves_nothing(
+    own_database, store, kept, tmp_path: Path, done: bool
 ) -> None:
     class Slow(Blobs):
         async def write(self, id: str, file) -> None:
-            await super().write(id, file)
             await pass_time(own_database)
             await (sweep(store, kept) if done else store.claim_discards())
+            await super().write(id, file)
 
     owner = names.new_id()
     with pytest.raises(errors.Unavailable) as raised:
@@ -133,6 +124,59 @@ async def test_an_upload_whose_bytes_were_given_up_meanwhile_makes_no_file(
     assert raised.value.reason == "UPLOAD_EXPIRED"
     assert (await store.usage(owner, 1)).stored_files == 0
     assert (await store.usage(owner, 1)).days == []
+    assert blobs(tmp_path / "root") == []
+    assert await leases(own_database) == 0
+
+
+async def test_bytes_given_up_that_cannot_be_removed_now_go_with_the_next_sweep(
+    own_database, store, kept, tmp_path: Path
+) -> None:
+    class Slow(Blobs):
+        async def write(self, id: str, file) -> None:
+            await pass_time(own_database)
+            await sweep(store, kept)
+            await super().write(id, file)
+
+        async def remove(self, id: str) -> None:
+            raise errors.Unavailable("OBJECTS_UNAVAILABLE", "down")
+
+    with pytest.raises(errors.Unavailable) as raised:
+        await receive(store, Slow(kept._store, kept._folder), names.new_id())
+    left, removed = len(blobs(tmp_path / "root")), await sweep(store, kept)
+
+    assert raised.value.reason == "UPLOAD_EXPIRED"
+    assert (left, removed) == (1, 1)
+    assert blobs(tmp_path / "root") == []
+
+
+async def test_a_long_write_keeps_its_claim(own_database, store, kept, tmp_path: Path) -> None:
+    class Slow(Blobs):
+        async def write(self, id: str, file) -> None:
+            await super().write(id, file)
+            async with own_database.connection() as connection:
+                await connection.execute("UPDATE discards SET due = now() + interval '10 seconds'")
+            await until(renewed)
+
+    async def renewed() -> bool:
+        async with own_database.connection() as connection:
+            found = await connection.execute("SELECT FROM discards WHERE due > now() + interval '10 minutes'")
+            return found.rowcount == 1
+
+    file = await receive(store, Slow(kept._store, kept._folder), names.new_id(), renew_seconds=0.01)
+
+    assert blobs(tmp_path / "root") == [blob(tmp_path / "root", file.id)]
+    assert await leases(own_database) == 0
+
+
+async def test_a_claim_that_was_lost_is_not_renewed(own_database, store, kept) -> None:
+    id = names.new_id()
+    await store.reserve(id)
+    await pass_time(own_database)
+    claimed = await store.claim_discards()
+
+    await store.renew(id)
+
+    assert claimed == await store.claim_discards() == [id]
 
 
 async def test_bytes_of_a_deleted_file_go_with_the_next_sweep(own_database, store, kept, tmp_path: Path) -> None:
@@ -159,9 +203,9 @@ async def test_a_sweep_goes_on_after_an_object_store_that_failed(own_database, s
     owner = names.new_id()
     for _ in range(3):
         await files.delete(owner, (await receive(store, kept, owner)).id, store=store)
-    sweeping = asyncio.create_task(keep_sweeping(store, Failing(kept._store, kept._folder), 0.01))
-    await until(lambda: swept(own_database))
-    sweeping.cancel()
+    failing = Failing(kept._store, kept._folder)
+    async with loops.repeating("sweep", partial(sweep, store, failing), 0.01):
+        await until(lambda: swept(own_database))
 
     assert not Failing.fail
     assert blobs(tmp_path / "root") == []
@@ -186,58 +230,3 @@ async def test_ten_processes_migrate_at_once(new_database: Callable[[], str]) ->
     async with await psycopg.AsyncConnection.connect(address) as connection:
         applied = await (await connection.execute("SELECT count(*) FROM schema_migrations")).fetchone()
     assert applied == (len([file for file in MIGRATIONS.iterdir() if file.name.endswith(".sql")]),)
-
-
-def start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """The service as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "services.storage"],
-        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join([".", "gen"])},
-        stdout=subprocess.DEVNULL,
-    )
-
-
-async def test_a_killed_process_leaves_nothing_of_an_upload(
-    new_database: Callable[[], str], certificates: dict[str, Path], free_port: Callable[[], int], tmp_path: Path
-) -> None:
-    address, port = new_database(), free_port()
-    root, spool = tmp_path / "root", tmp_path / "spool"
-    spool.mkdir()
-    settings = {
-        "LISTEN": f"127.0.0.1:{port}",
-        "TLS": str(certificates["storage"]),
-        "DATABASE_URL": address,
-        "ROOT": str(root),
-        "SPOOL": str(spool),
-        "PAGE_TOKEN_KEY": Fernet.generate_key().decode(),
-    }
-    environment = {f"VOICEMESH_STORAGE_{name}": value for name, value in settings.items()}
-    process = start(environment)
-    sent = asyncio.Event()
-
-    async def unfinished() -> AsyncIterator[storage_pb2.UploadFileRequest]:
-        for _ in range(20):
-            yield storage_pb2.UploadFileRequest(content=httpbody_pb2.HttpBody(data=wav()))
-        sent.set()
-        await asyncio.Event().wait()
-
-    try:
-        async with Served("storage", port, certificates).channel() as channel:
-            stub = storage_pb2_grpc.StorageServiceStub(channel)
-            request = storage_pb2.ListFilesRequest()
-            await stub.ListFiles(request, metadata=somebody(), wait_for_ready=True, timeout=60)
-            upload = stub.UploadFile(unfinished(), metadata=somebody())
-            await sent.wait()
-            process.send_signal(signal.SIGKILL)
-            with suppress(grpc.aio.AioRpcError):
-                await upload
-    finally:
-        process.kill()
-        process.wait()
-    async with await psycopg.AsyncConnection.connect(address) as connection:
-        query = "SELECT (SELECT count(*) FROM files), (SELECT count(*) FROM uploads), (SELECT count(*) FROM discards)"
-        rows = await (await connection.execute(query)).fetchone()
-
-    assert rows == (0, 0, 0)
-    assert blobs(root) == []
-    assert list(spool.iterdir()) == []

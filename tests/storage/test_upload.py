@@ -124,6 +124,9 @@ FORMS = {
     "nothing": (b"", FORM),
     "huge field": (form(part("note", b"x" * 70_000), part("file", b"x", "a.wav")), FORM),
     "huge header": (form(part("n" * 10_000, b"x")), FORM),
+    "many empty parts": (form(*[part("", b"")] * 30, part("file", b"x", "a.wav")), FORM),
+    "too much after the file": (form(part("file", b"x", "a.wav"), part("note", b"x" * 70_000)), FORM),
+    "too much after the last boundary": (form(part("file", b"x", "a.wav")) + bytes(70_000), FORM),
 }
 
 

@@ -133,6 +133,20 @@ async def test_text_that_cannot_be_spoken_is_refused(
         assert reason(raised.value) == why
 
 
+async def test_letters_that_nobody_here_can_say_are_found_out_by_the_engine(
+    platform: Platform, bob: Metadata, voice: voice_pb2.Voice
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as at_once:
+        await speak(platform, bob, name=voice.name, text="ǃ")
+    created = await platform.speeches.CreateSpeech(
+        speech_pb2.CreateSpeechRequest(speech={"voice": voice.name, "text": "ǃ"}), metadata=bob
+    )
+    job = await finished(platform, bob, created.name)
+
+    assert at_once.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert reason(at_once.value) == job.failure.reason == "TEXT_EMPTY"
+
+
 async def test_emoji_among_words_are_passed_over(platform: Platform, bob: Metadata, voice: voice_pb2.Voice) -> None:
     pcm = {"format": Format.PCM}
     with_emoji = await speak(platform, bob, name=voice.name, text="Well done 🎉, friend!", audio_config=pcm)
@@ -162,7 +176,18 @@ async def test_a_voice_that_is_not_mine_or_not_ready_does_not_speak(
             speech_pb2.CreateSpeechRequest(speech={"voice": voice.name, "text": TEXT}), metadata=eve
         )
 
+    pending = await platform.create(eve, await platform.upload(eve, SAMPLE.read_bytes()))
+    await platform.voices.CancelVoice(voice_pb2.CancelVoiceRequest(name=pending.name), metadata=eve)
+    with pytest.raises(grpc.aio.AioRpcError) as unready:
+        await speak(platform, eve, name=pending.name, text=TEXT)
+    with pytest.raises(grpc.aio.AioRpcError) as unready_job:
+        await platform.speeches.CreateSpeech(
+            speech_pb2.CreateSpeechRequest(speech={"voice": pending.name, "text": TEXT}), metadata=eve
+        )
+
     assert reason(foreign.value) == reason(foreign_job.value) == "VOICE_NOT_FOUND"
+    assert unready.value.code() == unready_job.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert reason(unready.value) == reason(unready_job.value) == "VOICE_NOT_READY"
 
 
 async def test_a_speech_becomes_a_file_and_usage_adds_up(platform: Platform, voice: voice_pb2.Voice) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import uuid
 
 import grpc
+import psycopg
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from voicemesh.storage.v1 import storage_pb2
-from voicemesh.voice.v1 import voice_pb2
+from voicemesh.voice.v1 import speech_pb2, voice_pb2, voice_pb2_grpc
 
 from services.mesh import names
 from services.mesh.status import reason
-from tests.peers import Metadata
+from services.voice.app import open_app
+from services.voice.engine import artefact
+from tests.peers import Metadata, served
 from tests.voice.conftest import SAMPLE, Platform, new_voice
 
 State = voice_pb2.Voice.State
@@ -34,7 +37,7 @@ async def test_a_voice_is_learned_and_every_step_is_seen(platform: Platform, ada
     assert percents == sorted(percents)
     assert voice.level == voice_pb2.Voice.INSTANT
     assert len(voice.model_hash) == 64
-    assert voice.report.speech.seconds >= 3
+    assert voice.report.speech_duration.seconds >= 3
     assert voice.consent.statement == "I agree that my voice is learned."
 
 
@@ -131,6 +134,52 @@ async def test_retry_of_a_deleted_recording_says_that_it_is_gone(platform: Platf
 
     assert raised.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert reason(raised.value) == "RECORDING_GONE"
+
+
+async def test_recordings_that_are_too_large_together_are_refused(platform: Platform, ada: Metadata) -> None:
+    settings = platform.settings.model_copy(update={"largest_recordings_bytes": len(SAMPLE.read_bytes()) * 2 - 1})
+    recordings = [await platform.upload(ada, SAMPLE.read_bytes()) for _ in range(2)]
+    certificates = platform.voice.certificates
+    settings = settings.model_copy(update={"tls": certificates["voice"]})
+    async with served("voice", open_app, settings, certificates) as small, small.channel() as channel:
+        stub = voice_pb2_grpc.VoiceServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.CreateVoice(new_voice(*recordings), metadata=ada)
+
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert reason(raised.value) == "RECORDINGS_TOO_LARGE"
+
+
+async def test_a_voice_learned_by_other_models_does_not_speak_and_may_be_learned_again(
+    platform: Platform, ada: Metadata
+) -> None:
+    async with platform.worker():
+        voice = await platform.ready(ada)
+        await outdate(platform, voice)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            call = platform.speeches.Speak(speech_pb2.SpeakRequest(name=voice.name, text="Hello."), metadata=ada)
+            _ = [piece async for piece in call]
+        again = await platform.voices.RetryVoice(voice_pb2.RetryVoiceRequest(name=voice.name), metadata=ada)
+        last = (await platform.until_final(ada, voice.name))[-1].voice
+
+    assert raised.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert reason(raised.value) == "VOICE_OUTDATED"
+    assert again.state == State.PENDING
+    assert (last.state, last.model_hash) == (State.READY, voice.model_hash)
+
+
+async def outdate(platform: Platform, voice: voice_pb2.Voice) -> None:
+    """Makes a voice one that other models have learned."""
+    url = platform.settings.database_url.get_secret_value()
+    id = voice.name.removeprefix("voices/")
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        cursor = await connection.execute("SELECT content FROM artefacts WHERE voice = %s", [id])
+        (content,) = await cursor.fetchone()
+        learned = artefact.load(content, engine=voice.engine, model_hash=voice.model_hash)
+        other = artefact.dump(learned, engine=voice.engine, model_hash="0" * 64)
+        await connection.execute(
+            "UPDATE artefacts SET model_hash = %s, content = %s WHERE voice = %s", ["0" * 64, other, id]
+        )
 
 
 async def test_lists_come_in_pages_newest_first_and_tokens_are_personal(

@@ -123,3 +123,9 @@ class Cancelled(EngineError):
     """The work was cancelled by its caller."""
 
     reason = "CANCELLED"
+
+
+class EngineFailed(EngineError):
+    """The voice engine failed at this; the platform's log says why."""
+
+    reason = "ENGINE_FAILED"

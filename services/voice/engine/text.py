@@ -15,11 +15,20 @@ ABBREVIATIONS = frozenset(
 PICTURES_WITH_WORDS = frozenset("°©®™¶→←")
 """Signs that Unicode files with the emoji, and that the G2P reads (or passes over) sensibly."""
 
+MOST_CHARACTERS = 600
+"""No piece is longer: far beyond what any model says in one go, so that asking it about more is in vain."""
+
+MOST_MARKS = 30
+"""Combining marks in a row that are looked at, as in the Stream-Safe Text Format (UAX #15)."""
+
 _GREEK_MU_UNIT = re.compile(r"μ(?=[A-Za-z]\b)")
+_LONG_NUMBER = re.compile(r"\d(?:[.,]?\d){18,}")
+_SAME_SIGNS = re.compile(r"([^\w\s])\1{3,}")
 _BREAK = re.compile(r"""(?<=[.!?…])(["'”’)\]]*)\s+(?=["'“‘(\[]*[A-Z0-9À-ÞŠŽŁ])|\n\s*\n""")
 _CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=—)")
-_LAST_WORD = re.compile(r"([^\W\d_][^\s]*)\.$")
+_FIRST_LETTER = re.compile(r"[^\W\d_]")
 _SPACES = re.compile(r"[^\S\n]+")
+_LONGEST_ABBREVIATION = 40
 
 
 def check_text(text: str) -> str:
@@ -27,29 +36,32 @@ def check_text(text: str) -> str:
 
     Cheap: a request can be refused with it before any model is loaded. Latin letters, digits of any script
     and punctuation are kept; emoji and other pictures are dropped, since nobody agrees how they are read.
+    Numbers beyond the quintillions are spelt out digit by digit; of one sign many times over, three are kept.
     Raises TextUnsupportedScript (naming the script) and TextEmpty.
     """
     # Keyboards give the Greek letter as often as the micro sign.
-    kept = "".join(_kept(_GREEK_MU_UNIT.sub("\u00b5", text)))
+    kept = "".join(_kept(_few_marks(_GREEK_MU_UNIT.sub("\u00b5", text))))
     if not any(character.isalnum() for character in kept):
         raise TextEmpty()
-    return kept.strip()
+    # The G2P has no words for larger numbers, and takes quadratic time for signs without end.
+    spelt = _LONG_NUMBER.sub(lambda number: " ".join(number.group()), kept)
+    return _SAME_SIGNS.sub(r"\1\1\1", spelt).strip()
 
 
 def sentences(text: str) -> Iterator[tuple[str, bool]]:
     """The sentences of a checked text in order, each with whether a paragraph ends after it.
 
     Cuts after . ! ? … when a capital or digit follows, but not after an abbreviation or an initial, and at
-    blank lines; a single line break is a space.
+    blank lines; a single line break is a space. Takes time in proportion to the text, whatever it is.
     """
     start = 0
     for match in _BREAK.finditer(text):
         paragraph = "\n" in match.group() and not match.group().strip("\"'”’)]").strip()
         paragraph = paragraph and match.group().count("\n") > 1
-        head = text[start : match.start()]
-        if not paragraph and _abbreviated(head):
+        # Only the tail: where nothing is cut for long, looking at the whole head each time would be quadratic.
+        if not paragraph and _abbreviated(text[max(start, match.start() - _LONGEST_ABBREVIATION) : match.start()]):
             continue
-        sentence = _joined(head + (match.group(1) or ""))
+        sentence = _joined(text[start : match.start()] + (match.group(1) or ""))
         if sentence:
             yield sentence, paragraph
         start = match.end()
@@ -59,8 +71,11 @@ def sentences(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def pieces(sentence: str, *, fits: Callable[[str], bool]) -> Iterator[str]:
-    """The sentence whole if it fits the model; else its clauses, packed; else its words; else cut hard."""
-    if fits(sentence):
+    """The sentence whole if it fits the model; else its clauses, packed; else its words; else cut hard.
+
+    `fits` is asked about few texts and only about short ones, since its answer may cost as much as reading them.
+    """
+    if _fit(sentence, fits):
         yield sentence
         return
     for cut in (_CLAUSE.split(sentence), sentence.split()):
@@ -76,15 +91,35 @@ def pieces(sentence: str, *, fits: Callable[[str], bool]) -> Iterator[str]:
 
 
 def _packed(parts: list[str], fits: Callable[[str], bool]) -> Iterator[str]:
-    held = parts[0]
-    for part in parts[1:]:
-        longer = f"{held} {part}"
-        if fits(longer):
-            held = longer
-        else:
-            yield held
-            held = part
-    yield held
+    """The parts, as many together as fit (at least one), which is found by doubling and halving."""
+    start = 0
+    while start < len(parts):
+        most, beyond = 1, 2
+        while start + beyond <= len(parts) and _fit(" ".join(parts[start : start + beyond]), fits):
+            most, beyond = beyond, 2 * beyond
+        beyond = min(beyond, len(parts) - start + 1)
+        while beyond - most > 1:
+            middle = (most + beyond) // 2
+            if _fit(" ".join(parts[start : start + middle]), fits):
+                most = middle
+            else:
+                beyond = middle
+        yield " ".join(parts[start : start + most])
+        start += most
+
+
+def _fit(text: str, fits: Callable[[str], bool]) -> bool:
+    return len(text) <= MOST_CHARACTERS and fits(text)
+
+
+def _few_marks(text: str) -> str:
+    """The text without the marks beyond MOST_MARKS in a row, which take normalisation quadratic time to sort."""
+    kept, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _kept(text: str) -> Iterator[str]:
@@ -94,6 +129,8 @@ def _kept(text: str) -> Iterator[str]:
             yield "\n" if character in "\n\u2028\u2029" else " "
         elif category == "Nd":
             yield str(unicodedata.digit(character))
+        elif category == "No":
+            yield _number(character)
         elif category[0] == "L":
             yield from _letters(character)
         elif category[0] in "PN" or category in ("Sc", "Sm") or character in PICTURES_WITH_WORDS or character in "^`":
@@ -101,6 +138,12 @@ def _kept(text: str) -> Iterator[str]:
         elif category == "Mn" and not 0xFE00 <= ord(character) <= 0xFE0F:
             # A mark that NFC could not join to its letter; the G2P reads the bare letter.
             continue
+
+
+def _number(character: str) -> str:
+    """Raised, circled and such digits as plain ones; fractions as they are."""
+    plain = unicodedata.normalize("NFKC", character)
+    return plain if plain.isdecimal() else str(unicodedata.digit(character, character))
 
 
 def _letters(character: str) -> Iterator[str]:
@@ -128,11 +171,13 @@ def _script(character: str) -> str:
     return name.split()[0]
 
 
-def _abbreviated(head: str) -> bool:
-    match = _LAST_WORD.search(head)
-    if match is None:
+def _abbreviated(tail: str) -> bool:
+    """Whether the full stop at the end of the tail belongs to an abbreviation or an initial."""
+    words = tail.split()
+    if not tail.endswith(".") or len(words[-1]) >= _LONGEST_ABBREVIATION:
         return False
-    word = match.group(1)
+    letter = _FIRST_LETTER.search(words[-1])
+    word = words[-1][letter.start() : -1] if letter else ""
     return (len(word) == 1 and word.isupper() and word != "I") or word.lower().replace(".", "") in ABBREVIATIONS
 
 

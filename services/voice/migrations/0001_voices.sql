@@ -16,6 +16,7 @@ CREATE TABLE voices (
     ready_at timestamptz,
     version integer NOT NULL DEFAULT 1,
     attempt integer NOT NULL DEFAULT 1,
+    run integer NOT NULL DEFAULT 0,
     job bigint,
     request_id uuid,
     request_digest bytea NOT NULL,
@@ -23,8 +24,10 @@ CREATE TABLE voices (
 );
 CREATE INDEX voices_owner ON voices (owner, id DESC);
 
+-- It outlives its voice, since what the voice has said may.
 CREATE TABLE consents (
-    voice uuid PRIMARY KEY REFERENCES voices ON DELETE CASCADE,
+    voice uuid PRIMARY KEY,
+    owner uuid NOT NULL,
     statement text NOT NULL,
     given_by text NOT NULL,
     given_at timestamptz NOT NULL DEFAULT now()
@@ -71,6 +74,7 @@ CREATE TABLE speeches (
     updated_at timestamptz NOT NULL DEFAULT now(),
     ready_at timestamptz,
     attempt integer NOT NULL DEFAULT 1,
+    run integer NOT NULL DEFAULT 0,
     job bigint,
     request_id uuid,
     request_digest bytea NOT NULL,

@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from services.mesh.pages import Page
 from services.mesh.postgres import Connection, Database
-from services.voice.jobs import Failure, Request, RequestReused, State
+from services.voice.jobs import Failure, Request, State, reused
 from services.voice.queue import Queue
 
 R = TypeVar("R")
@@ -21,8 +21,7 @@ class JobRows(Generic[R]):
 
     `select` is the query of a whole row up to its WHERE, in which the table is `t`, and `select_listed` that of a row
     in a list; `make` makes the domain's object of its columns. Every query names the owner, except those of the
-    worker, which has no caller: those name the attempt, so that a job that has been cancelled or done again changes
-    nothing.
+    worker, which has no caller: those name the attempt or the run.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class JobRows(Generic[R]):
         """The row that this request made before.
 
         Raises:
-            RequestReused: the request id was used with other content.
+            InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
         """
         if not request.id:
             return None
@@ -84,7 +83,7 @@ class JobRows(Generic[R]):
         if row is None:
             return None
         if row[0] != request.digest:
-            raise RequestReused
+            raise reused()
         return await self.read(connection, "t.owner = %s AND t.request_id = %s", [owner, request.id])
 
     async def defer(self, connection: Connection, id: str, attempt: int) -> None:
@@ -95,13 +94,17 @@ class JobRows(Generic[R]):
     async def delete(self, owner: str, id: str) -> bool:
         """Removes a row and stops its job; whether it was there."""
         async with self._database.connection() as connection:
-            cursor = await connection.execute(
-                f"DELETE FROM {self._table} WHERE owner = %s AND id = %s RETURNING job", [owner, id]
-            )
-            row = await cursor.fetchone()
-            if row is not None and row[0] is not None:
-                await self._queue.cancel(connection, row[0])
-            return row is not None
+            return await self.delete_within(connection, owner, id)
+
+    async def delete_within(self, connection: Connection, owner: str, id: str) -> bool:
+        """As `delete`, within a transaction."""
+        cursor = await connection.execute(
+            f"DELETE FROM {self._table} WHERE owner = %s AND id = %s RETURNING job", [owner, id]
+        )
+        row = await cursor.fetchone()
+        if row is not None and row[0] is not None:
+            await self._queue.cancel(connection, row[0])
+        return row is not None
 
     async def cancel(self, owner: str, id: str) -> R | None:
         """The row, CANCELLED if it was not final, its job stopped; None if it is not there."""
@@ -116,14 +119,14 @@ class JobRows(Generic[R]):
                 await self._queue.cancel(connection, row[0])
             return await self.read(connection, "t.owner = %s AND t.id = %s", [owner, id])
 
-    async def retry(self, owner: str, id: str) -> R | None:
-        """The row, PENDING with a new job if it was FAILED or CANCELLED; None if it is not there."""
+    async def retry(self, owner: str, id: str, states: Sequence[State]) -> R | None:
+        """The row, PENDING with a new job if it was in one of these states; None if it is not there."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 f"UPDATE {self._table} SET state = 'PENDING', stage = '', progress_percent = 0, attempt = attempt + 1,"
                 " failure_reason = NULL, failure_message = NULL, updated_at = now()"
-                " WHERE owner = %s AND id = %s AND state IN ('FAILED', 'CANCELLED') RETURNING attempt",
-                [owner, id],
+                " WHERE owner = %s AND id = %s AND state = ANY(%s) RETURNING attempt",
+                [owner, id, list(states)],
             )
             row = await cursor.fetchone()
             if row is not None:
@@ -131,31 +134,43 @@ class JobRows(Generic[R]):
             return await self.read(connection, "t.owner = %s AND t.id = %s", [owner, id])
 
     async def begin(self, id: str, attempt: int) -> R | None:
-        """The row, PROCESSING, if its job of this attempt is still wanted; a crashed one begins again."""
+        """The row, PROCESSING, if its job of this attempt is still wanted; a crashed one begins again.
+
+        Each beginning is a run of its own. Only the last may write, so that a worker that was given up for dead
+        and wakes again changes nothing.
+        """
         async with self._database.connection() as connection:
             await connection.execute(
-                f"UPDATE {self._table} SET state = 'PROCESSING', stage = 'starting', updated_at = now()"
+                f"UPDATE {self._table} SET state = 'PROCESSING', stage = 'starting', run = run + 1,"
+                " updated_at = now()"
                 " WHERE id = %s AND attempt = %s AND state IN ('PENDING', 'PROCESSING')",
                 [id, attempt],
             )
             return await self.read(connection, "t.id = %s AND t.attempt = %s AND t.state = 'PROCESSING'", [id, attempt])
 
-    async def progress(self, id: str, attempt: int, stage: str, percent: int) -> None:
+    async def progress(self, id: str, run: int, stage: str, percent: int) -> None:
         """Notes how far a job has come; it never goes back."""
         async with self._database.connection() as connection:
             await connection.execute(
                 f"UPDATE {self._table} SET stage = %s, progress_percent = greatest(progress_percent, %s),"
-                " updated_at = now() WHERE id = %s AND attempt = %s AND state = 'PROCESSING'",
-                [stage, percent, id, attempt],
+                " updated_at = now() WHERE id = %s AND run = %s AND state = 'PROCESSING'",
+                [stage, percent, id, run],
             )
 
-    async def fail(self, id: str, attempt: int, failure: Failure) -> None:
-        """Ends a job that cannot succeed."""
+    async def fail(self, id: str, run: int, failure: Failure) -> None:
+        """Ends a run that cannot succeed."""
+        await self._fail("run = %s", [id, run], failure)
+
+    async def abandon(self, id: str, attempt: int, failure: Failure) -> None:
+        """Ends a job that no worker has survived."""
+        await self._fail("attempt = %s", [id, attempt], failure)
+
+    async def _fail(self, which: str, values: Sequence[object], failure: Failure) -> None:
         async with self._database.connection() as connection:
             await connection.execute(
                 f"UPDATE {self._table} SET state = 'FAILED', failure_reason = %s, failure_message = %s,"
-                " updated_at = now() WHERE id = %s AND attempt = %s AND state IN ('PENDING', 'PROCESSING')",
-                [failure.reason, failure.message, id, attempt],
+                f" updated_at = now() WHERE id = %s AND {which} AND state IN ('PENDING', 'PROCESSING')",
+                [failure.reason, failure.message, *values],
             )
 
 

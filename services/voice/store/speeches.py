@@ -16,7 +16,7 @@ SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, {text} 
        t.format, t.sample_rate, t.speed,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash,
-       t.created_at, t.updated_at, t.ready_at, t.attempt
+       t.created_at, t.updated_at, t.ready_at, t.attempt, t.run
   FROM speeches t
 """
 _SELECT = _COLUMNS.format(text="t.text")
@@ -38,7 +38,7 @@ class SpeechRows(JobRows[Speech]):
         """The speech of this request, added with its job if new.
 
         Raises:
-            RequestReused: the request id was used with other content.
+            InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
         """
         id = names.new_id()
         async with self._database.connection() as connection:
@@ -67,14 +67,34 @@ class SpeechRows(JobRows[Speech]):
         assert speech is not None
         return speech
 
-    async def spoken(self, id: str, attempt: int, result: Spoken) -> bool:
-        """Ends a job with its audio and writes its usage; False if nobody wants it any more."""
+    async def delete(self, owner: str, id: str) -> bool:
+        """Removes a speech, stops its job, and sees to it that its audio is removed; whether it was there."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT audio FROM speeches WHERE owner = %s AND id = %s FOR UPDATE", [owner, id]
+            )
+            row = await cursor.fetchone()
+            if row is not None and row[0] is not None:
+                await self._queue.remove_file(connection, owner, row[0])
+            return await self.delete_within(connection, owner, id)
+
+    async def wants(self, id: str, attempt: int) -> bool:
+        """Whether the attempt may still bring, or has brought, the audio of its speech."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT FROM speeches WHERE id = %s AND attempt = %s AND state IN ('PENDING', 'PROCESSING', 'READY')",
+                [id, attempt],
+            )
+            return cursor.rowcount > 0
+
+    async def spoken(self, id: str, run: int, result: Spoken) -> bool:
+        """Ends a run with its audio and writes its usage; False if nobody wants it of this run any more."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "UPDATE speeches SET state = 'READY', stage = '', progress_percent = 100, audio = %s,"
                 " audio_seconds = %s, characters = %s, engine = %s, model_hash = %s,"
                 " ready_at = now(), updated_at = now()"
-                " WHERE id = %s AND attempt = %s AND state = 'PROCESSING' RETURNING owner",
+                " WHERE id = %s AND run = %s AND state = 'PROCESSING' RETURNING owner",
                 [
                     result.audio,
                     result.audio_seconds,
@@ -82,7 +102,7 @@ class SpeechRows(JobRows[Speech]):
                     result.engine,
                     result.model_hash,
                     id,
-                    attempt,
+                    run,
                 ],
             )
             row = await cursor.fetchone()

@@ -19,7 +19,7 @@ SELECT t.id::text AS id, t.owner::text AS owner, t.display_name, t.description, 
        c.statement AS consent_statement, c.given_by AS consent_given_by, c.given_at AS consent_given_at,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        a.level, coalesce(a.engine, '') AS engine, coalesce(a.model_hash, '') AS model_hash,
-       t.report, t.created_at, t.updated_at, t.ready_at, t.version, t.attempt
+       t.report, t.created_at, t.updated_at, t.ready_at, t.version, t.attempt, t.run
   FROM voices t
   JOIN consents c ON c.voice = t.id
   LEFT JOIN LATERAL (
@@ -41,7 +41,7 @@ class VoiceRows(JobRows[Voice]):
         """The voice of this request, added with its consent, its job and its ledger row if new.
 
         Raises:
-            RequestReused: the request id was used with other content.
+            InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
         """
         id = names.new_id()
         async with self._database.connection() as connection:
@@ -63,8 +63,8 @@ class VoiceRows(JobRows[Voice]):
                 if before is not None:
                     return before
             await connection.execute(
-                "INSERT INTO consents (voice, statement, given_by) VALUES (%s, %s, %s)",
-                [id, new.consent.statement, new.consent.given_by],
+                "INSERT INTO consents (voice, owner, statement, given_by) VALUES (%s, %s, %s, %s)",
+                [id, new.owner, new.consent.statement, new.consent.given_by],
             )
             await connection.execute(
                 "INSERT INTO usage_ledger (work, owner, voices_created) VALUES (%s, %s, 1)", [id, new.owner]
@@ -98,19 +98,19 @@ class VoiceRows(JobRows[Voice]):
             row = await cursor.fetchone()
             return None if row is None else Artefact(id, *row)
 
-    async def learned(self, id: str, attempt: int, artefact: Artefact, level: str, report: Mapping[str, Any]) -> bool:
+    async def learned(self, id: str, run: int, artefact: Artefact, level: str, report: Mapping[str, Any]) -> bool:
         """Ends a job with what it learned; False if nobody wants it any more."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "UPDATE voices SET state = 'READY', stage = '', progress_percent = 100, report = %s,"
-                " ready_at = now(), updated_at = now() WHERE id = %s AND attempt = %s AND state = 'PROCESSING'",
-                [Jsonb(dict(report)), id, attempt],
+                " ready_at = now(), updated_at = now() WHERE id = %s AND run = %s AND state = 'PROCESSING'",
+                [Jsonb(dict(report)), id, run],
             )
             if cursor.rowcount == 0:
                 return False
             await connection.execute(
                 "INSERT INTO artefacts (voice, version, level, engine, model_hash, content)"
-                " VALUES (%s, %s, %s, %s, %s, %s)",
-                [id, attempt, level, artefact.engine, artefact.model_hash, artefact.content],
+                " SELECT %s, coalesce(max(version), 0) + 1, %s, %s, %s, %s FROM artefacts WHERE voice = %s",
+                [id, level, artefact.engine, artefact.model_hash, artefact.content, id],
             )
             return True

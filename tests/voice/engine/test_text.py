@@ -1,10 +1,12 @@
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 import pytest
 
 from services.voice.engine.errors import TextEmpty, TextUnsupportedScript
-from services.voice.engine.text import check_text, pieces, sentences
+from services.voice.engine.text import MOST_CHARACTERS, check_text, pieces, sentences
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,9 @@ from services.voice.engine.text import check_text, pieces, sentences
         ("ＡＢ １２ ﬁne 𝐁old", "AB 12 ﬁne Bold".replace("ﬁ", "ﬁ")),
         ("٣ apples and ४ pears", "3 apples and 4 pears"),
         ("20°C, ½ £3.50 & 5 μm", "20°C, ½ £3.50 & 5 µm"),
+        ("x² + ③ + ⑩ + ➁", "x2 + 3 + 10 + 2"),
+        ("1" * 18 + " or 1,234,567,890,123,456,789", "1" * 18 + " or " + " ".join("1,234,567,890,123,456,789")),
+        ("well...... !!!!! -- ok?!?!", "well... !!! -- ok?!?!"),
         ("bell\x07 and zero\u200bwidth", "bell and zerowidth"),
     ],
 )
@@ -91,6 +96,78 @@ def test_a_long_sentence_is_cut_until_it_fits_and_loses_nothing(sentence: str) -
 
     assert all(len(piece) <= 20 for piece in cut)
     assert "".join(cut).replace(" ", "") == sentence.replace(" ", "")
+
+
+HOSTILE = {
+    "initials": "A. ",
+    "titles": "Mr.\n",
+    "exclamations": "a!",
+    "stops apart": ".  A",
+    "spaces": " ",
+    "line breaks": "\n ",
+    "stops": ".",
+    "quotes": '"',
+    "stops and quotes": '." ',
+    "digits": "1",
+    "commas": ", ",
+    "dashes": "—",
+    "letters": "a",
+    "short words": "a ",
+    "signs": "^ ",
+    "marks out of order": "\u0301\u0323",
+    "letters with marks": "e\u0301\u0323\u034f",
+}
+"""What takes careless searching quadratic time."""
+
+
+def least_seconds(work: Callable[[], object]) -> float:
+    """What the work takes when nothing disturbs it."""
+    took = []
+    for _ in range(3):
+        started = time.process_time()
+        work()
+        took.append(time.process_time() - started)
+    return min(took)
+
+
+@pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("end", ["", "! Bcd."])
+def test_ten_times_the_text_takes_about_ten_times_as_long(unit: str, end: str) -> None:
+    def read(length: int) -> object:
+        checked = check_text(("A" + unit * length)[: length - len(end)] + end)
+        return [list(pieces(each, fits=lambda text: len(text) <= 400)) for each, _ in sentences(checked)]
+
+    short = least_seconds(lambda: read(10_000))
+    long = least_seconds(lambda: read(100_000))
+
+    assert long <= 30 * max(short, 0.01)
+
+
+@pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE.keys())
+def test_the_model_is_asked_about_few_and_short_texts(unit: str) -> None:
+    asked: list[int] = []
+
+    def fits(text: str) -> bool:
+        asked.append(len(text))
+        return sum(character.isalnum() for character in text) <= 400
+
+    for sentence, _ in sentences(check_text("A" + unit * 20_000)):
+        list(pieces(sentence, fits=fits))
+
+    assert max(asked) <= MOST_CHARACTERS
+    assert sum(asked) <= 20 * len(unit) * 20_000
+
+
+def test_a_title_far_into_a_text_does_not_end_its_sentence() -> None:
+    text = "word " * 100 + "by Dr. Jekyll (and Prof. Hyde). End."
+
+    assert [sentence[-5:] for sentence, _ in sentences(text)] == ["yde).", "End."]
+
+
+def test_clauses_are_packed_as_full_as_they_fit() -> None:
+    cut = list(pieces("one, two, three, four, five, six, seven", fits=lambda text: len(text) <= 17))
+
+    assert cut == ["one, two, three,", "four, five, six,", "seven"]
 
 
 def test_checking_a_text_loads_no_model_runtime() -> None:

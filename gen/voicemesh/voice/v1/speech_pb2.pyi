@@ -46,7 +46,7 @@ class AudioConfig(_message.Message):
         FLAC: AudioConfig._Format.ValueType  # 4
         """FLAC, `audio/flac`."""
         PCM: AudioConfig._Format.ValueType  # 5
-        """16-bit little-endian linear PCM without a container, `audio/pcm`."""
+        """16-bit little-endian linear PCM without a container, `audio/pcm;rate=24000;channels=1`."""
 
     class Format(_Format, metaclass=_FormatEnumTypeWrapper):
         """Format is the container and the coding."""
@@ -62,7 +62,7 @@ class AudioConfig(_message.Message):
     FLAC: AudioConfig.Format.ValueType  # 4
     """FLAC, `audio/flac`."""
     PCM: AudioConfig.Format.ValueType  # 5
-    """16-bit little-endian linear PCM without a container, `audio/pcm`."""
+    """16-bit little-endian linear PCM without a container, `audio/pcm;rate=24000;channels=1`."""
 
     FORMAT_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_HERTZ_FIELD_NUMBER: _builtins.int

@@ -126,9 +126,9 @@ class SpeechServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSpeech(self, request, context):
-        """DeleteSpeech removes a speech and its audio, and stops the work if it is under way.
+        """DeleteSpeech removes a speech, then its audio, and stops the work if it is under way.
 
-        Errors: NOT_FOUND (SPEECH_NOT_FOUND); UNAVAILABLE.
+        Errors: NOT_FOUND (SPEECH_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,9 +62,9 @@ class SpeechServiceStub:
     Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN).
     """
     DeleteSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.DeleteSpeechRequest, _empty_pb2.Empty]
-    """DeleteSpeech removes a speech and its audio, and stops the work if it is under way.
+    """DeleteSpeech removes a speech, then its audio, and stops the work if it is under way.
 
-    Errors: NOT_FOUND (SPEECH_NOT_FOUND); UNAVAILABLE.
+    Errors: NOT_FOUND (SPEECH_NOT_FOUND).
     """
     CancelSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.CancelSpeechRequest, _speech_pb2.Speech]
     """CancelSpeech stops the work: the speech becomes CANCELLED at once. Cancelling a
@@ -118,9 +118,9 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN).
     """
     DeleteSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.DeleteSpeechRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """DeleteSpeech removes a speech and its audio, and stops the work if it is under way.
+    """DeleteSpeech removes a speech, then its audio, and stops the work if it is under way.
 
-    Errors: NOT_FOUND (SPEECH_NOT_FOUND); UNAVAILABLE.
+    Errors: NOT_FOUND (SPEECH_NOT_FOUND).
     """
     CancelSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.CancelSpeechRequest, _speech_pb2.Speech]  # type: ignore[assignment]
     """CancelSpeech stops the work: the speech becomes CANCELLED at once. Cancelling a
@@ -201,9 +201,9 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _speech_pb2.DeleteSpeechRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """DeleteSpeech removes a speech and its audio, and stops the work if it is under way.
+        """DeleteSpeech removes a speech, then its audio, and stops the work if it is under way.
 
-        Errors: NOT_FOUND (SPEECH_NOT_FOUND); UNAVAILABLE.
+        Errors: NOT_FOUND (SPEECH_NOT_FOUND).
         """
 
     @_abc_1.abstractmethod

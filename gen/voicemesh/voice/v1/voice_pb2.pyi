@@ -226,7 +226,8 @@ class Failure(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Stable, for programs: TOO_SHORT, TOO_LONG, SILENT, TRUNCATED, NOT_AUDIO, RECORDING_GONE,
-    VOICE_GONE, ARTEFACT_MISMATCH, UNAVAILABLE, INTERNAL.
+    VOICE_GONE, TEXT_EMPTY, ARTEFACT_MISMATCH, ARTEFACT_CORRUPT, ENGINE_FAILED, UNAVAILABLE,
+    INTERNAL.
     """
     message: _builtins.str
     """For people."""
@@ -274,7 +275,7 @@ class RecordingReport(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    SPEECH_FIELD_NUMBER: _builtins.int
+    SPEECH_DURATION_FIELD_NUMBER: _builtins.int
     SIGNAL_TO_NOISE_DB_FIELD_NUMBER: _builtins.int
     CLIPPING_RATIO_FIELD_NUMBER: _builtins.int
     BANDWIDTH_HERTZ_FIELD_NUMBER: _builtins.int
@@ -289,7 +290,7 @@ class RecordingReport(_message.Message):
     sample_rate_hertz: _builtins.int
     """Sample rate of the recordings, in hertz; the lowest where they differ."""
     @_builtins.property
-    def speech(self) -> _duration_pb2.Duration:
+    def speech_duration(self) -> _duration_pb2.Duration:
         """How much of the recordings is speech."""
 
     @_builtins.property
@@ -299,16 +300,16 @@ class RecordingReport(_message.Message):
     def __init__(
         self,
         *,
-        speech: _duration_pb2.Duration | None = ...,
+        speech_duration: _duration_pb2.Duration | None = ...,
         signal_to_noise_db: _builtins.float = ...,
         clipping_ratio: _builtins.float = ...,
         bandwidth_hertz: _builtins.float = ...,
         sample_rate_hertz: _builtins.int = ...,
         notes: _abc.Iterable[Global___RecordingReport.Note] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["speech", b"speech"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["speech_duration", b"speech_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_hertz", b"bandwidth_hertz", "clipping_ratio", b"clipping_ratio", "notes", b"notes", "sample_rate_hertz", b"sample_rate_hertz", "signal_to_noise_db", b"signal_to_noise_db", "speech", b"speech"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bandwidth_hertz", b"bandwidth_hertz", "clipping_ratio", b"clipping_ratio", "notes", b"notes", "sample_rate_hertz", b"sample_rate_hertz", "signal_to_noise_db", b"signal_to_noise_db", "speech_duration", b"speech_duration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -93,7 +93,8 @@ class VoiceServiceServicer:
 
         Repeating a `request_id` returns the first voice and makes no second.
 
-        Errors: INVALID_ARGUMENT (REQUEST_ID_REUSED); NOT_FOUND (RECORDING_NOT_FOUND); UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
+        (RECORDING_NOT_FOUND); UNAVAILABLE (STORAGE_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,10 +148,11 @@ class VoiceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetryVoice(self, request, context):
-        """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings.
+        """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings, or a READY one that
+        other models have learned than those that would speak it.
 
         Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
-        UNAVAILABLE.
+        UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,8 @@ class VoiceServiceStub:
 
     Repeating a `request_id` returns the first voice and makes no second.
 
-    Errors: INVALID_ARGUMENT (REQUEST_ID_REUSED); NOT_FOUND (RECORDING_NOT_FOUND); UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
+    (RECORDING_NOT_FOUND); UNAVAILABLE (STORAGE_UNAVAILABLE).
     """
     GetVoice: _grpc.UnaryUnaryMultiCallable[_voice_pb2.GetVoiceRequest, _voice_pb2.Voice]
     """GetVoice gives a voice as it is now.
@@ -70,10 +71,11 @@ class VoiceServiceStub:
     Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_CANCELLABLE).
     """
     RetryVoice: _grpc.UnaryUnaryMultiCallable[_voice_pb2.RetryVoiceRequest, _voice_pb2.Voice]
-    """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings.
+    """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings, or a READY one that
+    other models have learned than those that would speak it.
 
     Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
-    UNAVAILABLE.
+    UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
     """
     WatchVoice: _grpc.UnaryStreamMultiCallable[_voice_pb2.WatchVoiceRequest, _voice_pb2.WatchVoiceResponse]
     """WatchVoice sends the voice as it is, then again whenever it changes, and ends after it
@@ -99,7 +101,8 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
 
     Repeating a `request_id` returns the first voice and makes no second.
 
-    Errors: INVALID_ARGUMENT (REQUEST_ID_REUSED); NOT_FOUND (RECORDING_NOT_FOUND); UNAVAILABLE.
+    Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
+    (RECORDING_NOT_FOUND); UNAVAILABLE (STORAGE_UNAVAILABLE).
     """
     GetVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.GetVoiceRequest, _voice_pb2.Voice]  # type: ignore[assignment]
     """GetVoice gives a voice as it is now.
@@ -129,10 +132,11 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
     Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_CANCELLABLE).
     """
     RetryVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.RetryVoiceRequest, _voice_pb2.Voice]  # type: ignore[assignment]
-    """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings.
+    """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings, or a READY one that
+    other models have learned than those that would speak it.
 
     Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
-    UNAVAILABLE.
+    UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
     """
     WatchVoice: _aio.UnaryStreamMultiCallable[_voice_pb2.WatchVoiceRequest, _voice_pb2.WatchVoiceResponse]  # type: ignore[assignment]
     """WatchVoice sends the voice as it is, then again whenever it changes, and ends after it
@@ -161,7 +165,8 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Repeating a `request_id` returns the first voice and makes no second.
 
-        Errors: INVALID_ARGUMENT (REQUEST_ID_REUSED); NOT_FOUND (RECORDING_NOT_FOUND); UNAVAILABLE.
+        Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
+        (RECORDING_NOT_FOUND); UNAVAILABLE (STORAGE_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod
@@ -227,10 +232,11 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _voice_pb2.RetryVoiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_voice_pb2.Voice, _abc.Awaitable[_voice_pb2.Voice]]:
-        """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings.
+        """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings, or a READY one that
+        other models have learned than those that would speak it.
 
         Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
-        UNAVAILABLE.
+        UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
         """
 
     @_abc_1.abstractmethod

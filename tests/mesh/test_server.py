@@ -1,0 +1,49 @@
+"""Readiness follows what a service depends on, whatever happens to the looking."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2
+from voicemesh.user.v1 import user_pb2_grpc
+
+from services.local.health import check
+from services.mesh import server
+from services.mesh.server import Application, Servicer, serving
+from services.mesh.settings import MeshSettings
+
+State = health_pb2.HealthCheckResponse.ServingStatus
+CONTRACT = "voicemesh.user.v1.UserService"
+
+
+async def test_an_error_of_ours_makes_unready_and_not_for_ever(
+    certificates: dict[str, Path], free_port, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "PING_SECONDS", 0.02)
+    broken = False
+
+    async def ping() -> None:
+        if broken:
+            raise ZeroDivisionError("nobody thought of this")
+
+    servicer = user_pb2_grpc.UserServiceServicer()
+    application = Application(
+        [Servicer(CONTRACT, lambda to: user_pb2_grpc.add_UserServiceServicer_to_server(servicer, to))],
+        pings={"database": ping},
+    )
+    address, seen = f"127.0.0.1:{free_port()}", []
+    settings = MeshSettings(listen="127.0.0.1:0", tls=certificates["user"], health_listen=address, drain_seconds=0)
+    question = health_pb2.HealthCheckRequest(service=CONTRACT)
+    async with serving(application, settings), grpc.aio.insecure_channel(address) as channel:
+        for state in ("SERVING", "NOT_SERVING", "SERVING"):
+            broken = state == "NOT_SERVING"
+            async with asyncio.timeout(5):
+                while (await check(channel)(question)).status != State.Value(state):
+                    await asyncio.sleep(0.01)
+            seen.append(state)
+
+    assert seen == ["SERVING", "NOT_SERVING", "SERVING"]
+    assert "nobody thought of this" in capfd.readouterr().out

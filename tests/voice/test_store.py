@@ -1,0 +1,173 @@
+"""Runs, attempts and consents, straight at the store: what a worker that was given up for dead may still change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.rows import tuple_row
+
+from services.mesh import names
+from services.mesh.postgres import Database, open_database
+from services.voice import queue
+from services.voice.jobs import Failure, Request, State
+from services.voice.queue import Queue
+from services.voice.settings import Settings
+from services.voice.speeches import Artefact, AudioForm, NewSpeech, Spoken
+from services.voice.store import Store
+from services.voice.voices import Consent, NewVoice
+from services.voice.worker import rescue
+
+OWNER = names.new_id()
+SPOKEN = Spoken("files/x", 1.5, 5, "engine", "hash")
+
+
+@pytest.fixture(scope="module")
+async def database(new_database: Callable[[], str]) -> AsyncIterator[Database]:
+    async with open_database(new_database(), files("services.voice") / "migrations", also=queue.install) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def store(database: Database) -> Store:
+    return Store(database, Queue(database.url))
+
+
+async def new_speech(store: Store) -> str:
+    form = AudioForm("wav", 24000, 1.0)
+    speech = await store.speeches.insert(NewSpeech(OWNER, names.new_id(), "Hello", form, Request("", b"")))
+    return speech.id
+
+
+async def new_voice(store: Store) -> str:
+    new = NewVoice(OWNER, "Ada", "", ("files/x",), Consent("yes", "Ada"), Request("", b""))
+    return (await store.voices.insert(new)).id
+
+
+async def ledger(database: Database, work: str) -> list[tuple[object, ...]]:
+    async with database.connection() as connection:
+        cursor = connection.cursor(row_factory=tuple_row)
+        await cursor.execute("SELECT characters, audio_seconds FROM usage_ledger WHERE work = %s", [work])
+        return await cursor.fetchall()
+
+
+async def test_only_the_last_run_of_a_job_may_write(store: Store, database: Database) -> None:
+    id = await new_speech(store)
+    stale = await store.speeches.begin(id, 1)
+    live = await store.speeches.begin(id, 1)
+
+    await store.speeches.progress(id, stale.run, "speaking", 50)
+    await store.speeches.fail(id, stale.run, Failure("X", "x"))
+    of_stale = await store.speeches.spoken(id, stale.run, SPOKEN)
+    before = await store.speeches.get(OWNER, id)
+    of_live = await store.speeches.spoken(id, live.run, SPOKEN)
+    again = await store.speeches.spoken(id, live.run, SPOKEN)
+    after = await store.speeches.get(OWNER, id)
+
+    assert (of_stale, of_live, again) == (False, True, False)
+    assert (before.state, before.progress_percent) == (State.PROCESSING, 0)
+    assert (after.state, after.audio) == (State.READY, "files/x")
+    assert await store.speeches.wants(id, 1)
+    assert await ledger(database, id) == [(5, 1.5)]
+
+
+async def test_a_cancelled_or_deleted_speech_wants_no_audio(store: Store, database: Database) -> None:
+    cancelled, deleted = await new_speech(store), await new_speech(store)
+    runs = [(await store.speeches.begin(id, 1)).run for id in (cancelled, deleted)]
+    await store.speeches.cancel(OWNER, cancelled)
+    await store.speeches.delete(OWNER, deleted)
+
+    for id, run in zip((cancelled, deleted), runs, strict=True):
+        assert not await store.speeches.spoken(id, run, SPOKEN)
+        assert not await store.speeches.wants(id, 1)
+        assert await ledger(database, id) == []
+
+
+async def test_a_job_of_an_earlier_attempt_does_not_begin(store: Store) -> None:
+    id = await new_voice(store)
+    await store.voices.cancel(OWNER, id)
+    await store.voices.retry(OWNER, id, [State.CANCELLED])
+
+    assert await store.voices.begin(id, 1) is None
+    assert (await store.voices.begin(id, 2)).state is State.PROCESSING
+
+
+async def test_deleting_a_finished_speech_leaves_the_removal_of_its_audio_to_a_job(
+    store: Store, database: Database
+) -> None:
+    id = await new_speech(store)
+    run = (await store.speeches.begin(id, 1)).run
+    await store.speeches.spoken(id, run, Spoken(f"files/{id}", 1.0, 5, "", ""))
+
+    await store.speeches.delete(OWNER, id)
+
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT args FROM procrastinate_jobs WHERE queue_name = 'files'")
+        assert ({"owner": OWNER, "name": f"files/{id}"},) in await cursor.fetchall()
+
+
+async def test_artefacts_are_numbered_and_the_newest_speaks(store: Store) -> None:
+    id = await new_voice(store)
+    for number, content in enumerate((b"first", b"second"), 1):
+        run = (await store.voices.begin(id, number)).run
+        assert await store.voices.learned(id, run, Artefact(id, content, "e", str(number)), "INSTANT", {})
+        if number == 1:
+            await store.voices.retry(OWNER, id, [State.READY])
+
+    assert (await store.voices.artefact(OWNER, id)).content == b"second"
+    assert await store.voices.artefact(names.new_id(), id) is None
+
+
+async def test_a_consent_cannot_be_changed_and_outlives_its_voice(store: Store, database: Database) -> None:
+    id = await new_voice(store)
+    with pytest.raises(psycopg.errors.RaiseException):
+        async with database.connection() as connection:
+            await connection.execute("UPDATE consents SET statement = 'no' WHERE voice = %s", [id])
+    await store.voices.delete(OWNER, id)
+
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT owner::text, statement FROM consents WHERE voice = %s", [id])
+        assert await cursor.fetchall() == [(OWNER, "yes")]
+
+
+@pytest.mark.parametrize(("attempts", "state", "status"), [(1, State.PENDING, "todo"), (5, State.FAILED, "failed")])
+async def test_a_job_of_dead_workers_is_given_to_another_until_too_many_have_died_of_it(
+    store: Store, database: Database, attempts: int, state: State, status: str
+) -> None:
+    id = await new_voice(store)
+    tasks = Queue(database.url)
+    settings = Settings(tls=Path(), database_url=database.url, storage_address="nowhere:1", page_token_key="")
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE procrastinate_jobs SET status = 'doing', attempts = %s WHERE args->>'id' = %s", [attempts, id]
+        )
+
+    async with tasks.app.open_async():
+        await rescue(tasks, store, settings)
+
+    voice = await store.voices.get(OWNER, id)
+    async with database.connection() as connection:
+        cursor = await connection.execute("SELECT status::text FROM procrastinate_jobs WHERE args->>'id' = %s", [id])
+        assert await cursor.fetchall() == [(status,)]
+    assert voice.state is state
+    assert (voice.failure is not None) == (state is State.FAILED)
+
+
+async def test_the_librarys_schema_is_installed_whole_and_later_changed(
+    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await psycopg.AsyncConnection.connect(new_database()) as connection:
+        await queue.install(connection)
+        await queue.install(connection)
+        known = queue._changes()
+        later = {**known, "99.00.00_01_later.sql": b"CREATE TABLE later ()"}
+        monkeypatch.setattr(queue, "_changes", lambda: later)
+        await queue.install(connection)
+        await queue.install(connection)
+        cursor = await connection.execute("SELECT count(*), to_regclass('later')::text FROM procrastinate_migrations")
+        found = await cursor.fetchone()
+
+    assert found == (len(known) + 1, "later")
