@@ -55,7 +55,8 @@ def test_every_module_says_what_it_is_for_and_is_one_room(path: Path) -> None:
 
 def test_sql_stands_in_stores_alone() -> None:
     statement = re.compile(r"\b(SELECT|INSERT INTO|DELETE FROM) ")
-    allowed = ("store", "mesh/postgres.py", "local/", "voice/migrations")
+    # queue.py installs the schema of a library.
+    allowed = ("store", "mesh/postgres.py", "local/", "voice/queue.py")
 
     found = [
         str(path.relative_to(ROOT))
