@@ -35,7 +35,8 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
                 access=timedelta(seconds=settings.access_seconds),
                 refresh=timedelta(days=settings.refresh_days),
             )
-            servicer = AuthServicer(store, Passwords(settings.bcrypt_cost, threads), sessions, keys)
+            passwords = Passwords(settings.bcrypt_cost, threads, waiting=settings.bcrypt_waiting)
+            servicer = AuthServicer(store, passwords, sessions, keys)
             yield Application(
                 servicers=[
                     Servicer(

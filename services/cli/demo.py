@@ -49,18 +49,35 @@ def demo(
     """Clone a voice and hear it: starts the whole mesh, learns a voice over REST, and saves what it says."""
     recording = sample or SAMPLE
     if not recording.is_file():
-        raise LocalError(f"there is no file {recording}")
+        raise LocalError(f"there is no file {printable(str(recording))}")
+    speakable(text)
     prepare(folder_of_models())
     own = sample is not None
     reference = recording.read_bytes()
     if address is None:
-        spoken = asyncio.run(alone(recording.name, reference, text, port=port, folder=folder))
+        spoken = asyncio.run(alone(printable(recording.name), reference, text, port=port, folder=folder))
     else:
-        spoken = asyncio.run(journey(address, recording.name, reference, text))
+        spoken = asyncio.run(journey(address, printable(recording.name), reference, text))
     output.write_bytes(spoken)
     say(f"saved     {output}: {len(spoken) / 1024:.0f} KiB")
     if not judge(reference, spoken, text) and not own:
         raise LocalError("the clone of the shipped sample is no nearer to it than a stock voice; something is wrong")
+
+
+def printable(name: str) -> str:
+    """A file's name as it can be shown and sent, whatever bytes it has."""
+    return "".join(sign if sign.isprintable() else "_" for sign in name)
+
+
+def speakable(text: str) -> None:
+    """Refuses a text that could not be spoken, before anything is started for it."""
+    from services.voice.engine import check_text
+    from services.voice.engine.errors import TextError
+
+    try:
+        check_text(text)
+    except TextError as error:
+        raise LocalError(str(error)) from None
 
 
 async def alone(name: str, reference: bytes, text: str, *, port: int, folder: Path) -> bytes:

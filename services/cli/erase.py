@@ -1,5 +1,6 @@
 """voicemesh erase: forgets everything that a state holds."""
 
+import contextlib
 import shutil
 from typing import Annotated
 
@@ -30,5 +31,10 @@ def erase(
         cluster.erase(place.postgres)
         for part in place.parts():
             shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(place.folder, ignore_errors=True)
+        shutil.rmtree(place.postgres, ignore_errors=True)
+        place.supervisor.unlink(missing_ok=True)
+    (place.folder / "lock").unlink(missing_ok=True)
+    # What else lies there is not ours.
+    with contextlib.suppress(OSError):
+        place.folder.rmdir()
     say(f"erased {place.folder}")

@@ -38,11 +38,16 @@ class Database:
         """A connection in a transaction: committed at the end of the block, rolled back on an error.
 
         Raises:
+            InvalidArgument: a value cannot be stored (UNSTORABLE_VALUE).
             Unavailable: the database does not answer (DATABASE_UNAVAILABLE).
         """
         try:
             async with self._pool.connection() as connection:
                 yield connection
+        except psycopg.DataError as error:
+            # Such as a NUL in a text: the contract should have said so first.
+            log.warning("database refused a value", error=type(error).__name__)
+            raise errors.InvalidArgument("UNSTORABLE_VALUE", "a value of the request cannot be stored") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
             log.warning("database unavailable", error=type(error).__name__)
             raise errors.Unavailable(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import Field, ValidationError
+import psycopg
+from cryptography.fernet import Fernet
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -33,6 +36,27 @@ class MeshSettings(BaseSettings):
     drain_seconds: float = Field(default=10.0, ge=0)
     """How long calls under way may go on after SIGTERM."""
 
+
+def _database_url(url: SecretStr) -> SecretStr:
+    try:
+        conninfo_to_dict(url.get_secret_value())
+    except psycopg.ProgrammingError:
+        raise ValueError("is no address of a database, postgresql://…") from None
+    return url
+
+
+def _key(key: SecretStr) -> SecretStr:
+    try:
+        Fernet(key.get_secret_value())
+    except ValueError:
+        raise ValueError("must be 32 bytes in URL-safe base64") from None
+    return key
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+"""The address of a PostgreSQL database; holds a password, so it is never shown."""
+Key = Annotated[SecretStr, AfterValidator(_key)]
+"""32 random bytes in URL-safe base64; never shown."""
 
 S = TypeVar("S", bound="MeshSettings")
 

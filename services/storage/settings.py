@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.mesh.settings import MeshSettings
+from services.mesh.settings import DatabaseUrl, Key, MeshSettings
 
 
 class Settings(MeshSettings):
@@ -15,14 +15,14 @@ class Settings(MeshSettings):
 
     model_config = SettingsConfigDict(env_prefix="VOICEMESH_STORAGE_")
 
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """The service's own PostgreSQL database, `postgresql://…`."""
 
     root: str = Field(min_length=1)
     """Where the bytes are kept: a folder, or the URL of a bucket, `s3://bucket/prefix` (also `gs://`, `az://`), whose
     credentials and endpoint are read from the environment variables usual there (`AWS_…`)."""
 
-    page_token_key: SecretStr
+    page_token_key: Key
     """Encrypts page tokens: 32 random bytes in URL-safe base64, the same in every replica."""
 
     largest_file_bytes: int = Field(default=100 * 1024 * 1024, ge=1)

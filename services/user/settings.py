@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.mesh.settings import MeshSettings
+from services.mesh.settings import DatabaseUrl, MeshSettings
 
 
 class Settings(MeshSettings):
@@ -13,7 +13,7 @@ class Settings(MeshSettings):
 
     model_config = SettingsConfigDict(env_prefix="VOICEMESH_USER_")
 
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """The service's own PostgreSQL database, `postgresql://…`."""
 
     auth_address: str = Field(pattern=r"^.+:\d+$")

@@ -8,6 +8,7 @@ Requests are tuples `(number, kind, *arguments)`, numbered upwards. Answers are 
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from ctypes import c_long
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -52,9 +54,13 @@ def serve(pipe: Connection, given_up: c_long, load: Callable[[], Engine]) -> Non
                 number, *request = pipe.recv()
             except (EOFError, OSError):
                 return
-            _do(engine, request, answer, lambda number=number: given_up.value >= number)
+            _do(engine, request, answer, partial(_is_given_up, given_up, number))
     except _ParentGone:
         return
+
+
+def _is_given_up(given_up: c_long, number: int) -> bool:
+    return given_up.value >= number
 
 
 def _cloning_engine(models: Path | None, threads: int) -> Engine:
@@ -78,9 +84,7 @@ def _loaded(load: Callable[[], Engine], answer: Callable[[str, Any], None]) -> E
     return engine
 
 
-def _do(
-    engine: Engine, request: list[Any], answer: Callable[[str, Any], None], cancelled: Callable[[], bool]
-) -> None:
+def _do(engine: Engine, request: list[Any], answer: Callable[[str, Any], None], cancelled: Callable[[], bool]) -> None:
     kind, *arguments = request
     try:
         if kind == "enrol":
@@ -104,7 +108,7 @@ def _do(
         raise
     except MemoryError:
         # What the process holds cannot be told from what it leaked: a new one starts clean.
-        traceback.print_exc()
+        print(json.dumps({"event": "engine out of memory", "exception": traceback.format_exc()}), file=sys.stderr)
         sys.exit(1)
     except Exception:
         answer("failed", traceback.format_exc())

@@ -8,16 +8,9 @@ gives no answer is replaced.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from ctypes import c_long
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import structlog
@@ -26,29 +19,13 @@ from services.mesh import errors
 from services.voice import engine_process
 from services.voice.engine.errors import EngineFailed
 from services.voice.engine.port import Enrolment, Samples
+from services.voice.engine_thread import EngineDied, EngineInfo, EngineThread, Serve
+
+__all__ = ["EngineDied", "EngineHost", "EngineInfo", "open_engine"]
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("engine")
 
 BUSY_SECONDS = 2.0
-RESTART_SECONDS = 1.0
-LONGEST_RESTART_SECONDS = 30.0
-_spawn = multiprocessing.get_context("spawn")
-
-Serve = Callable[[Connection, c_long, Path | None, int], None]
-"""What runs in an engine process: see `engine_process.main`."""
-
-
-@dataclass(frozen=True)
-class EngineInfo:
-    """Which engine this is."""
-
-    name: str
-    model_hash: str
-    sample_rate: int
-
-
-class EngineDied(Exception):
-    """The engine process ended in the middle of its work."""
 
 
 class EngineHost:
@@ -66,9 +43,9 @@ class EngineHost:
         serve: Serve = engine_process.main,
     ) -> None:
         """A call waits `line_seconds` in line; a process that gives no answer for `answer_seconds` is replaced."""
-        self._idle: asyncio.Queue[_Process] = asyncio.Queue()
+        self._idle: asyncio.Queue[EngineThread] = asyncio.Queue()
         self._processes = [
-            _Process(serve, (models, threads), answer_seconds, self._ready, self._idle.put_nowait)
+            EngineThread(serve, (models, threads), answer_seconds, self._ready, self._idle.put_nowait)
             for _ in range(processes)
         ]
         self._room = processes + waiting
@@ -156,7 +133,7 @@ class EngineHost:
         finally:
             self._inside -= 1
 
-    async def _next(self) -> _Process:
+    async def _next(self) -> EngineThread:
         try:
             async with asyncio.timeout(self._line_seconds):
                 return await self._idle.get()
@@ -192,86 +169,3 @@ async def open_engine(
 
 def _busy() -> errors.ResourceExhausted:
     return errors.ResourceExhausted("ENGINE_BUSY", "too much is being spoken just now", retry_after=BUSY_SECONDS)
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A request under way, and what has been answered so far; the last answer is an end, an error or a failure."""
-
-    number: int
-    request: tuple[Any, ...]
-    answers: asyncio.Queue[tuple[str, Any]] = field(default_factory=asyncio.Queue)
-
-
-class _Process:
-    """One engine process, and the thread that starts it, talks with it and replaces it.
-
-    All methods are for the event loop, except those that the thread runs, which are below `_live`.
-    """
-
-    def __init__(
-        self,
-        serve: Serve,
-        arguments: tuple[Path | None, int],
-        answer_seconds: float,
-        loaded: Callable[[EngineInfo], None],
-        free: Callable[[_Process], None],
-    ) -> None:
-        """`loaded` and `free` are called in the event loop: after each start, and whenever there is nothing to do."""
-        self._serve, self._arguments, self._answer_seconds = serve, arguments, answer_seconds
-        self._tell_loaded, self._tell_free = loaded, free
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        self._count = 0
-        # Plain memory: a process killed while it holds the lock of an Event would block whoever sets it.
-        self._given_up: c_long = _spawn.RawValue(c_long, 0)
-        self._starting = threading.Lock()
-        self._stopping = threading.Event()
-        self._ended = asyncio.Event()
-        self._process: SpawnProcess | None = None
-        self.broken = False
-        """Whether its last start failed."""
-
-    def start(self) -> None:
-        """Starts the thread, which starts the process."""
-        self._loop = asyncio.get_running_loop()
-        threading.Thread(target=self._live, name="engine", daemon=True).start()
-
-    def begin(self, request: tuple[Any, ...]) -> _Call:
-        """Has a request done, of a process that is free."""
-        self._count += 1
-        call = _Call(self._count, request)
-        self._calls.put(call)
-        return call
-
-    def give_up(self, call: _Call) -> None:
-        """Stops the work of a call, if it is still under way."""
-        self._given_up.value = max(self._given_up.value, call.number)
-
-    async def stop(self) -> None:
-        """Ends the process, whatever it does, and the thread."""
-        self._stopping.set()
-        self._calls.put(None)
-        with self._starting:
-            if self._process is not None:
-                self._process.kill()
-        await self._ended.wait()
-
-    def _live(self) -> None:
-        wait = RESTART_SECONDS
-        while not self._stopping.is_set():
-            pipe = None
-            try:
-                pipe = self._start()
-                self._load(pipe)
-                wait = RESTART_SECONDS
-                while (call := self._calls.get()) is not None and self._answer(call, pipe):
-                    self._post(self._tell_free, self)
-            except Exception as error:
-                self.broken = True
-                if not self._stopping.is_set():
-                    log.error("engine not loaded", error=str(error) or repr(error))
-                self._stopping.wait(wait)
-                wait = min(wait * 2, LONGEST_RESTART_SECONDS)
-            finally:
-                self._end(pipe)
-        self._post(self._ended.set)

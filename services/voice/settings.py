@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from services.mesh.settings import MeshSettings
+from services.mesh.settings import DatabaseUrl, Key, MeshSettings
 
 
 class Settings(MeshSettings):
@@ -19,13 +19,13 @@ class Settings(MeshSettings):
     listen: str = Field(default="127.0.0.1:8082", pattern=r"^.+:\d+$")
     """Where to serve gRPC over mTLS, `host:port`; the worker serves nothing."""
 
-    database_url: SecretStr
+    database_url: DatabaseUrl
     """The service's own PostgreSQL database, `postgresql://…`."""
 
     storage_address: str = Field(pattern=r"^.+:\d+$")
     """Where the storage service is, `host:port`."""
 
-    page_token_key: SecretStr
+    page_token_key: Key
     """Encrypts page tokens: 32 random bytes in URL-safe base64, the same for all replicas."""
 
     models: Path | None = None

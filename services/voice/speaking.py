@@ -10,7 +10,7 @@ from typing import Protocol
 
 from services.mesh import errors, names
 from services.voice.engine.encoders import encoder
-from services.voice.engine.errors import ArtefactMismatch, EngineError, TextError
+from services.voice.engine.errors import ArtefactMismatch, EngineError, EngineFailed, TextError
 from services.voice.host import EngineDied, EngineHost
 from services.voice.speeches import Artefact, AudioForm
 
@@ -44,6 +44,7 @@ async def speak(
         InvalidArgument: the text holds nothing that can be spoken after all (TEXT_EMPTY).
         FailedPrecondition: the voice was learned by another engine (VOICE_OUTDATED).
         ResourceExhausted: too much is being spoken (ENGINE_BUSY).
+        EngineFailed: the engine failed at it, by a defect of ours.
         Unavailable: the engine died or is starting (ENGINE_DIED, ENGINE_NOT_READY).
     """
     work, rate, seconds = names.new_id(), engine.info.sample_rate, 0.0
@@ -62,6 +63,8 @@ async def speak(
         raise errors.InvalidArgument.of(error.reason, "text", str(error)) from error
     except EngineDied as error:
         raise errors.Unavailable("ENGINE_DIED", "the voice engine stopped; try again", retry_after=2) from error
+    except EngineFailed:
+        raise  # A defect of ours.
     except EngineError as error:
         raise errors.FailedPrecondition(error.reason, str(error)) from error
     for piece in _pieces(await asyncio.to_thread(into.finish), into.content_type):

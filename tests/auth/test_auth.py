@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
@@ -121,6 +121,31 @@ async def test_a_password_of_72_bytes_counts_to_its_last_byte(auth) -> None:
         await auth.Login(auth_pb2.LoginRequest(email="long@example.org", password="a" * 71 + "b"))
 
     assert reason(raised.value) == "BAD_CREDENTIALS"
+
+
+async def test_more_passwords_than_can_be_checked_are_refused_with_a_time_to_retry(
+    new_database: Callable[[], str], certificates: dict[str, Path]
+) -> None:
+    settings = Settings(
+        listen="127.0.0.1:0",
+        tls=certificates["auth"],
+        database_url=new_database(),
+        key_encryption_key=Fernet.generate_key().decode(),
+        bcrypt_cost=10,
+        bcrypt_threads=1,
+        bcrypt_waiting=2,
+        drain_seconds=0,
+    )
+    async with served("auth", open_app, settings, certificates) as running, running.channel() as channel:
+        stub = auth_pb2_grpc.AuthServiceStub(channel)
+        request = auth_pb2.LoginRequest(email="a@example.org", password="a password")
+        results = await asyncio.gather(*(stub.Login(request) for _ in range(20)), return_exceptions=True)
+
+    reasons = {reason(result) for result in results}
+    refused = next(result for result in results if reason(result) == "SIGN_IN_BUSY")
+    assert reasons == {"SIGN_IN_BUSY", "BAD_CREDENTIALS"}
+    assert refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "retry-after" in dict(refused.trailing_metadata())
 
 
 async def test_refresh_rotates_and_a_reused_token_ends_the_session(auth) -> None:

@@ -68,6 +68,18 @@ def test_erase_removes_a_state(tmp_path: Path) -> None:
     assert not place.folder.exists()
 
 
+def test_erase_leaves_what_is_not_the_states(tmp_path: Path) -> None:
+    place = state.at(tmp_path / "state")
+    other = state.at(place.folder / "other")
+    (place.folder / "letter").write_text("mine")
+    result = runner.invoke(app, ["erase", "--yes", "--state", str(place.folder)])
+
+    assert result.exit_code == 0
+    assert not place.secrets.exists()
+    assert other.secrets.exists()
+    assert (place.folder / "letter").read_text() == "mine"
+
+
 def test_erase_asks_first(tmp_path: Path) -> None:
     place = state.at(tmp_path / "state")
     result = runner.invoke(app, ["erase", "--state", str(place.folder)], input="n\n")

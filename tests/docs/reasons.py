@@ -21,7 +21,7 @@ def of_errors() -> set[str]:
     """The reasons in `ErrorInfo`."""
     found = {name for source in _sources() for name in _RAISED.findall(source)}
     named = {name for source in _sources() for match in _NAMED.findall(source) for name in match if name}
-    text = {engine.TextEmpty.reason, engine.TextUnsupportedScript.reason}  # Raised with the engine's own reason.
+    text = {each.reason for each in engine.TextError.__subclasses__()}  # Raised with the engine's own reason.
     return found | named | text | {reply.reason for reply in REPLIES}
 
 
@@ -29,7 +29,15 @@ def of_failures() -> set[str]:
     """The reasons in `Failure` of a voice or speech."""
     given_up = {name for source in _sources() for name in _FAILED.findall(source)}
     recordings = {each.reason for each in engine.RecordingError.__subclasses__()}
-    return given_up | recordings | {engine.ArtefactMismatch.reason}
+    # What only the engine itself finds out, once it is asked to speak.
+    spoken = (
+        engine.TextEmpty,
+        engine.TextUnreadable,
+        engine.ArtefactMismatch,
+        engine.ArtefactCorrupt,
+        engine.EngineFailed,
+    )
+    return given_up | recordings | {each.reason for each in spoken}
 
 
 def notes() -> set[str]:

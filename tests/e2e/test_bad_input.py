@@ -69,6 +69,7 @@ TEXTS = [
     ("صباح الخير", "TEXT_UNSUPPORTED_SCRIPT"),
     ("🎉", "TEXT_EMPTY"),
 ]
+UNREADABLE = "1," * 40
 
 
 @pytest.mark.parametrize(("text", "why"), TEXTS)
@@ -83,6 +84,19 @@ async def test_text_that_cannot_be_spoken(robin: tuple[Person, str], text: str, 
     assert details(at_once) == (3, why, ["text"])
     assert details(job) == (3, why, ["speech.text"])
     assert (by_grpc.code(), reason(by_grpc)) == (grpc.StatusCode.INVALID_ARGUMENT, why)
+
+
+async def test_text_that_only_the_engine_finds_unreadable(robin: tuple[Person, str]) -> None:
+    person, name = robin
+
+    at_once = await person.rest.post(f"/v1/{name}:speak", json={"text": UNREADABLE})
+    job = (await person.rest.post("/v1/speeches", json={"voice": name, "text": UNREADABLE})).json()
+    failed = (await person.watch(job["name"]))[-1]["speech"]
+    number = await person.rest.post(f"/v1/{name}:speak", json={"text": "1" * 37})
+
+    assert details(at_once) == (3, "TEXT_UNREADABLE", ["text"])
+    assert failed["failure"]["reason"] == "TEXT_UNREADABLE"
+    assert number.status_code == 200
 
 
 async def test_emoji_in_a_text_are_passed_over(robin: tuple[Person, str]) -> None:
@@ -166,6 +180,25 @@ async def test_bad_json_wrong_types_and_unknown_parameters_are_refused(ada: Pers
         await ada.rest.get("/v1/voices?page_size=many"),
         await ada.rest.get("/v1/voices?unknown=1"),
         await ada.rest.get("/v1/files?purpose=BOGUS"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [400] * len(answers)
+    assert {details(answer)[0] for answer in answers} == {3}
+
+
+async def test_characters_that_cannot_be_stored_are_refused(ada: Person) -> None:
+    nul = "a\u0000b"
+    answers = [
+        await ada.rest.post("/v1/auth:login", json={"email": nul, "password": "long enough"}),
+        await ada.rest.post("/v1/auth:register", json={"email": nul, "password": "long enough"}),
+        await ada.rest.patch("/v1/users/me", json={"display_name": nul}),
+        await ada.rest.patch("/v1/users/me", json={"bio": nul}),
+        await ada.rest.patch("/v1/users/me", json={"etag": nul, "bio": "x"}),
+        await ada.rest.patch("/v1/users/me/preferences", json={"etag": nul}),
+        await ada.rest.patch("/v1/users/me/preferences", json={"default_voice": f"voices/{nul}"}),
+        await ada.rest.post("/v1/voices", json=voice(description=nul)),
+        await ada.rest.post("/v1/voices", json=voice(consent={"statement": nul, "given_by": "Robin"})),
+        await ada.rest.get("/v1/files", params={"page_token": nul}),
     ]
 
     assert [answer.status_code for answer in answers] == [400] * len(answers)

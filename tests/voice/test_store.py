@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography.fernet import Fernet
 from psycopg.rows import tuple_row
 
 from services.mesh import names
@@ -139,7 +140,12 @@ async def test_a_job_of_dead_workers_is_given_to_another_until_too_many_have_die
 ) -> None:
     id = await new_voice(store)
     tasks = Queue(database.url)
-    settings = Settings(tls=Path(), database_url=database.url, storage_address="nowhere:1", page_token_key="")
+    settings = Settings(
+        tls=Path(),
+        database_url=database.url,
+        storage_address="nowhere:1",
+        page_token_key=Fernet.generate_key().decode(),
+    )
     async with database.connection() as connection:
         await connection.execute(
             "UPDATE procrastinate_jobs SET status = 'doing', attempts = %s WHERE args->>'id' = %s", [attempts, id]

@@ -111,12 +111,14 @@ class KokoroEngine:
 
     def _read(self, checked: str) -> Iterator[tuple[list[int], seams.Pause]]:
         for sentence, paragraph in text.sentences(checked):
-            parts = [self._phonemes.tokens(part) for part in text.pieces(sentence, fits=self._phonemes.fits)]
-            parts = [part for part in parts if part]
-            for part in parts[:-1]:
-                yield part, seams.Pause.CLAUSE
-            if parts:
-                yield parts[-1], seams.Pause.PARAGRAPH if paragraph else seams.Pause.SENTENCE
+            held: list[int] = []
+            for part in text.pieces(sentence, fits=self._phonemes.fits):
+                tokens = self._phonemes.tokens(part)
+                if held and tokens:
+                    yield held, seams.Pause.CLAUSE
+                held = tokens or held
+            if held:
+                yield held, seams.Pause.PARAGRAPH if paragraph else seams.Pause.SENTENCE
 
     @staticmethod
     def _with_pauses(

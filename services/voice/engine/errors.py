@@ -65,6 +65,12 @@ class TextEmpty(TextError):
     reason = "TEXT_EMPTY"
 
 
+class TextUnreadable(TextError):
+    """A part of the text cannot be read out."""
+
+    reason = "TEXT_UNREADABLE"
+
+
 class TextUnsupportedScript(TextError):
     """The text has letters of a script that this engine cannot speak."""
 

@@ -18,6 +18,9 @@ PICTURES_WITH_WORDS = frozenset("°©®™¶→←")
 MOST_CHARACTERS = 600
 """No piece is longer: far beyond what any model says in one go, so that asking it about more is in vain."""
 
+MOST_OF_A_WORD = 150
+"""No piece without a space is longer: the G2P takes quadratic time for what it holds to be one word."""
+
 MOST_MARKS = 30
 """Combining marks in a row that are looked at, as in the Stream-Safe Text Format (UAX #15)."""
 
@@ -91,25 +94,36 @@ def pieces(sentence: str, *, fits: Callable[[str], bool]) -> Iterator[str]:
 
 
 def _packed(parts: list[str], fits: Callable[[str], bool]) -> Iterator[str]:
-    """The parts, as many together as fit (at least one), which is found by doubling and halving."""
-    start = 0
+    """The parts, as many together as fit, at least one."""
+    start, most = 0, 1
     while start < len(parts):
-        most, beyond = 1, 2
-        while start + beyond <= len(parts) and _fit(" ".join(parts[start : start + beyond]), fits):
-            most, beyond = beyond, 2 * beyond
-        beyond = min(beyond, len(parts) - start + 1)
-        while beyond - most > 1:
-            middle = (most + beyond) // 2
-            if _fit(" ".join(parts[start : start + middle]), fits):
-                most = middle
-            else:
-                beyond = middle
+        most = _most(parts, start, most, fits)
         yield " ".join(parts[start : start + most])
         start += most
 
 
+def _most(parts: list[str], start: int, guess: int, fits: Callable[[str], bool]) -> int:
+    """How many parts fit together; looked for from a guess on, in growing steps, and then by halving."""
+    most, beyond, step = 1, len(parts) - start + 1, 1
+    count, some_fit, some_do_not = guess, False, False
+    while beyond - most > 1:
+        count = min(max(count, most + 1), beyond - 1)
+        if _fit(" ".join(parts[start : start + count]), fits):
+            most, some_fit = count, True
+        else:
+            beyond, some_do_not = count, True
+        if not some_do_not:
+            count = most + step
+        elif not some_fit:
+            count = beyond - step
+        else:
+            count = (most + beyond) // 2
+        step *= 2
+    return most
+
+
 def _fit(text: str, fits: Callable[[str], bool]) -> bool:
-    return len(text) <= MOST_CHARACTERS and fits(text)
+    return len(text) <= (MOST_CHARACTERS if " " in text else MOST_OF_A_WORD) and fits(text)
 
 
 def _few_marks(text: str) -> str:

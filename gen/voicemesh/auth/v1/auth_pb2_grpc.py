@@ -75,7 +75,7 @@ class AuthServiceServicer:
     def Register(self, request, context):
         """Register makes an account and signs it in.
 
-        Errors: INVALID_ARGUMENT; ALREADY_EXISTS (EMAIL_TAKEN).
+        Errors: INVALID_ARGUMENT; ALREADY_EXISTS (EMAIL_TAKEN); RESOURCE_EXHAUSTED (SIGN_IN_BUSY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +85,7 @@ class AuthServiceServicer:
         """Login signs an account in with its password.
 
         Errors: INVALID_ARGUMENT; UNAUTHENTICATED (BAD_CREDENTIALS), the same and as slow for an
-        unknown account as for a wrong password.
+        unknown account as for a wrong password; RESOURCE_EXHAUSTED (SIGN_IN_BUSY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

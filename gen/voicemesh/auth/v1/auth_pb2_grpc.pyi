@@ -37,13 +37,13 @@ class AuthServiceStub:
     Register: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RegisterRequest, _auth_pb2.Session]
     """Register makes an account and signs it in.
 
-    Errors: INVALID_ARGUMENT; ALREADY_EXISTS (EMAIL_TAKEN).
+    Errors: INVALID_ARGUMENT; ALREADY_EXISTS (EMAIL_TAKEN); RESOURCE_EXHAUSTED (SIGN_IN_BUSY).
     """
     Login: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.Session]
     """Login signs an account in with its password.
 
     Errors: INVALID_ARGUMENT; UNAUTHENTICATED (BAD_CREDENTIALS), the same and as slow for an
-    unknown account as for a wrong password.
+    unknown account as for a wrong password; RESOURCE_EXHAUSTED (SIGN_IN_BUSY).
     """
     Refresh: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RefreshRequest, _auth_pb2.Session]
     """Refresh exchanges a refresh token for new tokens. The old one is used up: whoever shows
@@ -74,13 +74,13 @@ class AuthServiceAsyncStub(AuthServiceStub):
     Register: _aio.UnaryUnaryMultiCallable[_auth_pb2.RegisterRequest, _auth_pb2.Session]  # type: ignore[assignment]
     """Register makes an account and signs it in.
 
-    Errors: INVALID_ARGUMENT; ALREADY_EXISTS (EMAIL_TAKEN).
+    Errors: INVALID_ARGUMENT; ALREADY_EXISTS (EMAIL_TAKEN); RESOURCE_EXHAUSTED (SIGN_IN_BUSY).
     """
     Login: _aio.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.Session]  # type: ignore[assignment]
     """Login signs an account in with its password.
 
     Errors: INVALID_ARGUMENT; UNAUTHENTICATED (BAD_CREDENTIALS), the same and as slow for an
-    unknown account as for a wrong password.
+    unknown account as for a wrong password; RESOURCE_EXHAUSTED (SIGN_IN_BUSY).
     """
     Refresh: _aio.UnaryUnaryMultiCallable[_auth_pb2.RefreshRequest, _auth_pb2.Session]  # type: ignore[assignment]
     """Refresh exchanges a refresh token for new tokens. The old one is used up: whoever shows
@@ -114,7 +114,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.Session, _abc.Awaitable[_auth_pb2.Session]]:
         """Register makes an account and signs it in.
 
-        Errors: INVALID_ARGUMENT; ALREADY_EXISTS (EMAIL_TAKEN).
+        Errors: INVALID_ARGUMENT; ALREADY_EXISTS (EMAIL_TAKEN); RESOURCE_EXHAUSTED (SIGN_IN_BUSY).
         """
 
     @_abc_1.abstractmethod
@@ -126,7 +126,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         """Login signs an account in with its password.
 
         Errors: INVALID_ARGUMENT; UNAUTHENTICATED (BAD_CREDENTIALS), the same and as slow for an
-        unknown account as for a wrong password.
+        unknown account as for a wrong password; RESOURCE_EXHAUSTED (SIGN_IN_BUSY).
         """
 
     @_abc_1.abstractmethod

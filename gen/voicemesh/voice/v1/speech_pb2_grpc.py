@@ -87,7 +87,8 @@ class SpeechServiceServicer:
         """Speak speaks a text and streams the audio sentence by sentence, as it is made. Nothing
         is kept. Ending the call ends the work.
 
-        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED);
+        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
+        SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
         """

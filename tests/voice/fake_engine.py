@@ -1,0 +1,96 @@
+"""An engine without models, whose texts are orders: what runs in the processes that tests start."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from ctypes import c_long
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+from services.voice import engine_process
+from services.voice.engine.errors import Cancelled, TextEmpty
+from services.voice.engine.port import CancelCheck, Enrolment, Progress, Samples, never, unheard
+
+
+class Unreadable:
+    """Can be sent, and not be received."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (int, ("no number",))
+
+
+class FakeEngine:
+    """Speaks `count n` as n arrays of its speed, and does other orders."""
+
+    name = "fake"
+    model_hash = "0" * 64
+
+    @property
+    def sample_rate(self) -> int:
+        """The process, for tests to know it by."""
+        return os.getpid()
+
+    def enrol(
+        self, recordings: Sequence[bytes], *, progress: Progress = unheard, cancelled: CancelCheck = never
+    ) -> Enrolment:
+        """Gives the recordings back; works until cancelled if there are none."""
+        progress("hearing", 10)
+        while not recordings:
+            _pause(cancelled)
+        progress("done", 100)
+        return Enrolment(b"".join(recordings), None)  # type: ignore[arg-type]
+
+    def speak(
+        self, artefact: bytes, text: str, *, speed: float = 1.0, cancelled: CancelCheck = never
+    ) -> Iterator[Samples]:
+        """Does what the text says."""
+        order, _, number = text.partition(" ")
+        if order == "empty":
+            raise TextEmpty()
+        return self._spoken(order, int(number or 0), speed, cancelled)
+
+    def _spoken(self, order: str, number: int, speed: float, cancelled: CancelCheck) -> Iterator[Samples]:
+        if order == "count":
+            for _ in range(number):
+                yield np.full(10, speed, np.float32)
+                time.sleep(0.001)
+        elif order == "forever":
+            while True:
+                yield np.full(10, speed, np.float32)
+                _pause(cancelled)
+        elif order == "defect":
+            yield np.zeros(1, np.float32)
+            raise ValueError("a defect of the fake engine")
+        elif order == "unpicklable":
+            yield lambda: None  # type: ignore[misc]
+        elif order == "unreadable":
+            yield Unreadable()  # type: ignore[misc]
+        elif order == "die":
+            yield np.zeros(1, np.float32)
+            os._exit(3)
+        elif order == "stuck":
+            yield np.zeros(1, np.float32)
+            time.sleep(600)
+
+
+def main(pipe: Connection, given_up: c_long, models: Path | None, threads: int) -> None:
+    """As `engine_process.main`; takes ever to load if the models are at `/slow`, fails if at `/broken`."""
+    engine_process.serve(pipe, given_up, lambda: _loaded(models))
+
+
+def _loaded(models: Path | None) -> FakeEngine:
+    if models == Path("/slow"):
+        time.sleep(600)
+    if models == Path("/broken"):
+        raise ValueError("broken models")
+    return FakeEngine()
+
+
+def _pause(cancelled: CancelCheck) -> None:
+    time.sleep(0.005)
+    if cancelled():
+        raise Cancelled()
