@@ -1,12 +1,13 @@
 """What a learnt voice is kept as: a header in JSON and numbers in float32; no pickle, nothing that runs.
 
 Layout: `VMVOICE1`, the header's length (4 bytes, little-endian), the header, the arrays it lists one after the
-other (little-endian float32), and the SHA-256 of all before it.
+other (little-endian float32; what was fitted in float16), and the SHA-256 of all before it.
 """
 
 import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,11 +22,24 @@ MAGIC: Final = b"VMVOICE1"
 _ARRAYS: Final = {"weights": None, "equaliser": 64, "embedding": 256}
 _DIGEST: Final = 32
 _MOST_VOICES: Final = 64
+_MOST_FITTED: Final = 16_000_000
+"""Numbers: far beyond what the high setting makes."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What the studio level learnt: the decoder's own numbers, for this person."""
+
+    affines: npt.NDArray[np.float32]
+    """(37396,)"""
+    differences: Mapping[str, npt.NDArray[np.float32]]
+    """Low-rank factors of the convolutions, by name; none at the standard setting."""
+    steps: int
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice as pipeline v1 knows it."""
+    """A voice as the engine knows it."""
 
     stock: tuple[str, ...]
     """Stock voices, best first, that are mixed."""
@@ -40,21 +54,30 @@ class Voice:
     """The three stock voices that resemble the reference most, for comparison."""
     embedding: npt.NDArray[np.float32]
     """(256,) GE2E of the reference."""
+    rate: float = 1.0
+    """How much faster than the stock voices the person speaks."""
+    fitted: Fitted | None = None
+    """Of the studio level alone."""
 
 
 def dump(voice: Voice, *, engine: str, model_hash: str) -> bytes:
-    """The artefact's bytes, about 2 KB."""
+    """The artefact's bytes: about 2 KB, fitted 75 KB, and some MB at the high setting."""
+    fitted = {} if voice.fitted is None else {"affines": voice.fitted.affines, **voice.fitted.differences}
     header = {
         "engine": engine,
         "model_hash": model_hash,
-        "level": Level.INSTANT.value,
+        "level": (Level.INSTANT if voice.fitted is None else Level.STUDIO).value,
         "stock": list(voice.stock),
         "baseline": list(voice.baseline),
         "pitch": [voice.pitch.median, voice.pitch.spread],
         "gain": voice.gain,
+        "rate": voice.rate,
     }
+    if voice.fitted is not None:
+        header |= {"steps": voice.fitted.steps, "fitted": [[name, *array.shape] for name, array in fitted.items()]}
     encoded = json.dumps(header, separators=(",", ":")).encode()
     arrays = b"".join(np.asarray(getattr(voice, name), "<f4").tobytes() for name in _ARRAYS)
+    arrays += b"".join(np.asarray(array, "<f2").tobytes() for array in fitted.values())
     body = MAGIC + struct.pack("<I", len(encoded)) + encoded + arrays
     return body + hashlib.sha256(body).digest()
 
@@ -69,13 +92,14 @@ def load(data: bytes, *, engine: str, model_hash: str) -> Voice:
             made_by=str(header["engine"]),
             engine=engine,
         )
-    if header["level"] != Level.INSTANT.value:
+    if header["level"] not in (Level.INSTANT.value, Level.STUDIO.value):
         raise ArtefactMismatch(f"this engine does not know voices of level {header['level']}")
     try:
         sizes = [size or len(header["stock"]) for size in _ARRAYS.values()]
-        numbers = np.frombuffer(arrays, "<f4").astype(np.float32)
-        if numbers.size != sum(sizes) or not 1 <= len(header["stock"]) <= _MOST_VOICES:
+        if not 1 <= len(header["stock"]) <= _MOST_VOICES or len(arrays) < 4 * sum(sizes):
             raise ArtefactCorrupt()
+        numbers = np.frombuffer(arrays[: 4 * sum(sizes)], "<f4").astype(np.float32)
+        fitted = _fitted(header, arrays[4 * sum(sizes) :])
         weights, gains, embedding = np.split(numbers, np.cumsum(sizes)[:-1])
         median, spread = header["pitch"]
         return Voice(
@@ -86,9 +110,28 @@ def load(data: bytes, *, engine: str, model_hash: str) -> Voice:
             gain=float(header["gain"]),
             baseline=tuple(map(str, header["baseline"])),
             embedding=embedding,
+            rate=float(header["rate"]),
+            fitted=fitted,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactCorrupt() from error
+
+
+def _fitted(header: Mapping[str, Any], data: bytes) -> Fitted | None:
+    if header["level"] != Level.STUDIO.value:
+        if data:
+            raise ArtefactCorrupt()
+        return None
+    shapes = {str(name): tuple(int(size) for size in shape) for name, *shape in header["fitted"]}
+    sizes = [int(np.prod(shape)) for shape in shapes.values()]
+    if any(size <= 0 for shape in shapes.values() for size in shape) or sum(sizes) > _MOST_FITTED:
+        raise ArtefactCorrupt()
+    if len(data) != 2 * sum(sizes):
+        raise ArtefactCorrupt()
+    numbers = np.frombuffer(data, "<f2").astype(np.float32)
+    parts = np.split(numbers, np.cumsum(sizes)[:-1])
+    arrays = {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+    return Fitted(arrays.pop("affines"), arrays, int(header["steps"]))
 
 
 def describe(data: bytes) -> dict[str, Any]:

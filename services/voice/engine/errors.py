@@ -47,6 +47,12 @@ class TooShort(RecordingError):
     reason = "TOO_SHORT"
 
 
+class TranscriptUnclear(RecordingError):
+    """Too little of what is said in the recordings could be made out to fit the engine to it."""
+
+    reason = "TRANSCRIPT_UNCLEAR"
+
+
 class TooLong(RecordingError):
     """The recordings are longer than the limit."""
 
@@ -123,6 +129,12 @@ class ArtefactMismatch(EngineError):
     """The voice was made by another engine or other models: learn it again."""
 
     reason = "ARTEFACT_MISMATCH"
+
+
+class RefinementUnavailable(EngineError):
+    """This engine, as it is installed, cannot be fitted to a person."""
+
+    reason = "REFINEMENT_UNAVAILABLE"
 
 
 class Cancelled(EngineError):

@@ -1,5 +1,6 @@
 """Kokoro-82M (a StyleTTS 2; Li et al. 2023) in two halves, with the pitch set in Hz between them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from . import sessions
 from .assets import Assets
 from .pitch import Pitch, summary
 from .port import CancelCheck, Samples, never
-from .seam import DURATIONS, ENERGY, FEATURES, PITCH
+from .seam import AFFINES, DURATIONS, ENERGY, FEATURES, PITCH
 
 RATE: Final = 24000
 TIMBRE: Final = 128
@@ -49,12 +50,23 @@ class Score:
         return replace(self, pitch=np.where(voiced, moved, self.pitch).astype(np.float32))
 
 
+@dataclass(frozen=True)
+class Timbre:
+    """What a fitted voice puts in the place of the decoder's own numbers."""
+
+    affines: npt.NDArray[np.float32]
+    """(37396,)"""
+    convolutions: Mapping[str, npt.NDArray[np.float32]]
+    """Weights of the convolutions that are its own, by the names of their layers."""
+
+
 class Kokoro:
-    """Both halves loaded once; safe to use from several threads. Takes about 700 MB."""
+    """Both halves loaded once, one session for all voices; safe to use from several threads. About 700 MB."""
 
     def __init__(self, assets: Assets, *, threads: int) -> None:
         self._encoder = sessions.open_session(assets.encoder, threads=threads)
         self._decoder = sessions.open_session(assets.decoder, threads=threads)
+        self.affines = assets.affines()
 
     def score(self, tokens: list[int], pack: Pack, *, speed: float = 1.0, cancelled: CancelCheck = never) -> Score:
         """How the tokens (at least 1, at most 510) will be said in this style. Raises Cancelled."""
@@ -69,8 +81,16 @@ class Kokoro:
         )
         return Score(features, pitch, energy, durations, style)
 
-    def sound(self, score: Score, *, cancelled: CancelCheck = never) -> Samples:
-        """The waveform, mono at RATE Hz. Raises Cancelled."""
-        feeds = {FEATURES: score.features, PITCH: score.pitch, ENERGY: score.energy, "style": score.style}
+    def timbre(self, style: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(37396,) affines of a style (256,)."""
+        made: npt.NDArray[np.float32] = style[:TIMBRE] @ self.affines.matrix + self.affines.offset
+        return made
+
+    def sound(self, score: Score, timbre: Timbre | None = None, *, cancelled: CancelCheck = never) -> Samples:
+        """The waveform, mono at RATE Hz, in the timbre of the score's style or another. Raises Cancelled."""
+        affines = self.timbre(score.style[0]) if timbre is None else timbre.affines
+        feeds = {FEATURES: score.features, PITCH: score.pitch, ENERGY: score.energy, AFFINES: affines}
+        if timbre is not None:
+            feeds |= timbre.convolutions
         (waveform,) = sessions.run(self._decoder, feeds, cancelled=cancelled)
         return np.asarray(waveform, np.float32).ravel()

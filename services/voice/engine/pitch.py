@@ -13,6 +13,7 @@ from .port import Samples
 RATE: Final = 16000
 LOWEST_HZ, HIGHEST_HZ = 55.0, 500.0
 _SURE: Final = 0.7
+_VOICED: Final = 0.5
 _FEWEST_FRAMES: Final = 10
 
 
@@ -38,6 +39,13 @@ def measure(samples: Samples) -> Pitch | None:
     """
     found = _detector().detect(samples, RATE, fmin=LOWEST_HZ, fmax=HIGHEST_HZ)
     return summary(found.pitch_hz[found.confidence > _SURE])
+
+
+def track(samples: Samples) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(frames,) times in seconds and pitches in Hz of mono speech at RATE Hz, 0 where it is unvoiced."""
+    found = _detector().detect(samples, RATE, fmin=LOWEST_HZ, fmax=HIGHEST_HZ)
+    voiced = found.confidence > _VOICED
+    return np.asarray(found.timestamps), np.where(voiced, found.pitch_hz, 0.0)
 
 
 def summary(hertz: npt.NDArray[np.floating]) -> Pitch | None:

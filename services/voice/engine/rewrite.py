@@ -48,7 +48,7 @@ def dequantise(source: Path) -> onnx.ModelProto:
     if len(replaced) != QUANTISED_NODES:
         raise AssetCorrupt(f"the Kokoro graph has {len(replaced)} quantised nodes, not {QUANTISED_NODES}")
     nodes = [replaced.get(id(node), node) for node in graph.node]
-    kept, needed = _reaching(nodes, [output.name for output in graph.output], stop=())
+    kept, needed = reaching(nodes, [output.name for output in graph.output], stop=())
     del graph.node[:]
     graph.node.extend(kept)
     weights.install(needed)
@@ -71,7 +71,7 @@ def _part(
     model: onnx.ModelProto, *, outputs: list[onnx.ValueInfoProto], seam: list[onnx.ValueInfoProto]
 ) -> onnx.ModelProto:
     graph = model.graph
-    nodes, needed = _reaching(graph.node, [value.name for value in outputs], stop={value.name for value in seam})
+    nodes, needed = reaching(graph.node, [value.name for value in outputs], stop={value.name for value in seam})
     inputs = [*seam, *(value for value in graph.input if value.name in needed)]
     weights = [weight for weight in graph.initializer if weight.name in needed]
     part = helper.make_model(
@@ -81,7 +81,7 @@ def _part(
     return part
 
 
-def _reaching(
+def reaching(
     nodes: Iterable[onnx.NodeProto], outputs: Iterable[str], *, stop: Iterable[str]
 ) -> tuple[list[onnx.NodeProto], set[str]]:
     """The nodes that the outputs depend on, in order, and every name they read; `stop` names are given."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +14,27 @@ from .port import CancelCheck, never
 
 _POLL_S = 0.05
 
+Session: TypeAlias = ort.InferenceSession
+
 
 def open_session(path: Path, *, threads: int) -> ort.InferenceSession:
     """A session that may be run from several threads at once. Raises AssetCorrupt."""
+    try:
+        return open_model(str(path), threads=threads)
+    except Exception as error:
+        # onnxruntime's own exceptions share no base class.
+        raise AssetCorrupt(f"the model file {path.name} cannot be loaded: {error}", file=path.name) from error
+
+
+def open_model(model: str | bytes, *, threads: int) -> ort.InferenceSession:
+    """The same of a path, or of a model's bytes, with onnxruntime's own exceptions."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Idle threads that spin would take the cores from the other half of the model, and from everybody else.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # onnxruntime's own exceptions share no base class.
-        raise AssetCorrupt(f"the model file {path.name} cannot be loaded: {error}", file=path.name) from error
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def run(

@@ -16,7 +16,8 @@ from .spectrum import mel_bank, stft
 RATE: Final = 16000
 BANDS: Final = 40
 _WINDOW_FRAMES, _STEP_FRAMES = 160, 77
-_SIZE, _HOP = 400, 160
+SIZE, HOP = 400, 160
+"""Samples of a window, and between windows, at RATE."""
 _LOUDNESS_DB: Final = -30.0
 _CUT_FRAME: Final = 480
 
@@ -45,8 +46,8 @@ class SpeakerEncoder:
 def mel(samples: Samples) -> npt.NDArray[np.float32]:
     """(frames, 40) mel powers, 100 frames a second, of speech at RATE Hz without its pauses."""
     speech = without_pauses(samples)
-    bank = mel_bank(rate=RATE, size=_SIZE, bands=BANDS, low=0.0, high=RATE / 2)
-    return np.asarray((np.abs(stft(speech, size=_SIZE, hop=_HOP)) ** 2) @ bank.T, np.float32)
+    bank = mel_bank(rate=RATE, size=SIZE, bands=BANDS, low=0.0, high=RATE / 2)
+    return np.asarray((np.abs(stft(speech, size=SIZE, hop=HOP)) ** 2) @ bank.T, np.float32)
 
 
 def without_pauses(samples: Samples) -> Samples:

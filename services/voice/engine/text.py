@@ -32,6 +32,7 @@ _CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=—)")
 _FIRST_LETTER = re.compile(r"[^\W\d_]")
 _SPACES = re.compile(r"[^\S\n]+")
 _LONGEST_ABBREVIATION = 40
+_SHORT_SENTENCE, _SHORTEST_OPENING, _LONGEST_OPENING = 8, 3, 12
 
 
 def check_text(text: str) -> str:
@@ -71,6 +72,22 @@ def sentences(text: str) -> Iterator[tuple[str, bool]]:
     sentence = _joined(text[start:])
     if sentence:
         yield sentence, True
+
+
+def opening(sentence: str) -> list[str]:
+    """A long sentence as its first clause and the rest; one that is short, or has no clause to cut at, whole.
+
+    The first clause has three words at least and twelve at most, the sentence more than eight.
+    """
+    if len(sentence.split()) <= _SHORT_SENTENCE:
+        return [sentence]
+    for cut in _CLAUSE.finditer(sentence):
+        words = len(sentence[: cut.start()].split())
+        if words > _LONGEST_OPENING:
+            break
+        if words >= _SHORTEST_OPENING and sentence[cut.end() :].strip():
+            return [sentence[: cut.start()], sentence[cut.end() :]]
+    return [sentence]
 
 
 def pieces(sentence: str, *, fits: Callable[[str], bool]) -> Iterator[str]:

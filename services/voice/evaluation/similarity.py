@@ -53,14 +53,14 @@ class Comparison:
 
 def similarity(a: Sound, b: Sound) -> float:
     """Cosine of the two voices, -1 to 1. Raises EvaluationUnavailable, NotAudio, Truncated, TooLong."""
-    return float(_embedding(a) @ _embedding(b))
+    return float(embedding(a) @ embedding(b))
 
 
 def compare(reference: Sound, clone: Sound, stock: Iterable[Sound]) -> Comparison:
     """The clone against the best of the stock voices, of which there must be at least one."""
-    target = _embedding(reference)
+    target = embedding(reference)
     return Comparison(
-        clone=float(_embedding(clone) @ target), stock=max(float(_embedding(voice) @ target) for voice in stock)
+        clone=float(embedding(clone) @ target), stock=max(float(embedding(voice) @ target) for voice in stock)
     )
 
 
@@ -69,7 +69,7 @@ def joined(readings: Sequence[Samples]) -> Samples:
     return np.concatenate(list(readings))
 
 
-def _embedding(sound: Sound) -> npt.NDArray[np.float32]:
+def embedding(sound: Sound) -> npt.NDArray[np.float32]:
     """(256,) of length 1."""
     if isinstance(sound, bytes):
         samples = audio.decode(sound, sample_rate=RATE).samples

