@@ -2,7 +2,7 @@
 
 Requests are tuples `(number, kind, *arguments)`, numbered upwards. Answers are pairs `(kind, value)`: first
 `("loaded", (name, model hash, sample rate))`; then for each request any number of `("progress", (stage, percent))`,
-`("enrolment", Enrolment)` and `("samples", array)`, and last `("end", None)`, `("error", EngineError)` or
+`("enrolment", Enrolment)` and `("chunk", Chunk)`, and last `("end", None)`, `("error", EngineError)` or
 `("failed", traceback)`, which is a defect of the engine that the process survived.
 """
 
@@ -97,8 +97,8 @@ def _do(engine: Engine, request: list[Any], answer: Callable[[str, Any], None], 
             answer("enrolment", enrolment)
         else:
             artefact, text, speed = arguments
-            for samples in engine.speak(artefact, text, speed=speed, cancelled=cancelled):
-                answer("samples", samples)
+            for chunk in engine.speak(artefact, text, speed=speed, cancelled=cancelled):
+                answer("chunk", chunk)
         answer("end", None)
     except Cancelled:
         answer("end", None)

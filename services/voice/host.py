@@ -18,7 +18,7 @@ import structlog
 from services.mesh import errors
 from services.voice import engine_process
 from services.voice.engine.errors import EngineFailed
-from services.voice.engine.port import Enrolment, Samples
+from services.voice.engine.port import Chunk, Enrolment
 from services.voice.engine_thread import EngineDied, EngineInfo, EngineThread, Serve
 
 __all__ = ["EngineDied", "EngineHost", "EngineInfo", "open_engine"]
@@ -96,7 +96,7 @@ class EngineHost:
                     enrolment: Enrolment = value
         return enrolment
 
-    async def speak(self, artefact: bytes, text: str, speed: float) -> AsyncGenerator[Samples, None]:
+    async def speak(self, artefact: bytes, text: str, speed: float) -> AsyncGenerator[Chunk, None]:
         """Speaks a text, a sentence at a time.
 
         Raises:
@@ -105,8 +105,8 @@ class EngineHost:
             ResourceExhausted: the line is full, or does not move (ENGINE_BUSY).
         """
         async with aclosing(self._call("speak", artefact, text, speed)) as answers:
-            async for _, samples in answers:
-                yield samples
+            async for _, chunk in answers:
+                yield chunk
 
     async def _call(self, *request: Any) -> AsyncGenerator[tuple[str, Any], None]:
         # A caller that takes its answers slowly keeps its place, so that what is held for callers is bounded; the

@@ -51,9 +51,9 @@ async def speak(
     into = encoder(form.format, source_rate=rate, sample_rate=form.sample_rate)
     try:
         async with aclosing(engine.speak(artefact.content, text, form.speed)) as sentences:
-            async for samples in sentences:
-                data = await asyncio.to_thread(into.feed, samples)
-                seconds += len(samples) / rate
+            async for chunk in sentences:
+                data = await asyncio.to_thread(into.feed, chunk.samples)
+                seconds += chunk.samples.size / rate
                 await ledger.spoke(work, owner, len(text), seconds)
                 for piece in _pieces(data, into.content_type):
                     yield piece

@@ -88,10 +88,10 @@ class Work:
             Reporter(self.store.speeches, speech) as reporter,
             aclosing(self.engine.speak(artefact.content, speech.text, speech.speed)) as audible,
         ):
-            async for samples in audible:
-                pieces.append(await asyncio.to_thread(into.feed, samples))
+            async for chunk in audible:
+                pieces.append(await asyncio.to_thread(into.feed, chunk.samples))
                 spoken += 1
-                seconds += len(samples) / info.sample_rate
+                seconds += chunk.samples.size / info.sample_rate
                 reporter.report("speaking", min(95, 95 * spoken // count))
         content = b"".join([*pieces, await asyncio.to_thread(into.finish)])
         name = f"{speech.id}.{FORMATS[speech.format].extension}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from services.voice import engine_process
 from services.voice.engine.errors import Cancelled, TextEmpty
-from services.voice.engine.port import CancelCheck, Enrolment, Progress, Samples, never, unheard
+from services.voice.engine.port import CancelCheck, Chunk, Enrolment, Progress, never, unheard
 
 
 class Unreadable:
@@ -24,7 +24,7 @@ class Unreadable:
 
 
 class FakeEngine:
-    """Speaks `count n` as n arrays of its speed, and does other orders."""
+    """Speaks `count n` as n chunks of its speed, and does other orders."""
 
     name = "fake"
     model_hash = "0" * 64
@@ -46,34 +46,34 @@ class FakeEngine:
 
     def speak(
         self, artefact: bytes, text: str, *, speed: float = 1.0, cancelled: CancelCheck = never
-    ) -> Iterator[Samples]:
+    ) -> Iterator[Chunk]:
         """Does what the text says."""
         order, _, number = text.partition(" ")
         if order == "empty":
             raise TextEmpty()
         return self._spoken(order, int(number or 0), speed, cancelled)
 
-    def _spoken(self, order: str, number: int, speed: float, cancelled: CancelCheck) -> Iterator[Samples]:
+    def _spoken(self, order: str, number: int, speed: float, cancelled: CancelCheck) -> Iterator[Chunk]:
         if order == "count":
             for _ in range(number):
-                yield np.full(10, speed, np.float32)
+                yield Chunk(np.full(10, speed, np.float32))
                 time.sleep(0.001)
         elif order == "forever":
             while True:
-                yield np.full(10, speed, np.float32)
+                yield Chunk(np.full(10, speed, np.float32))
                 _pause(cancelled)
         elif order == "defect":
-            yield np.zeros(1, np.float32)
+            yield Chunk(np.zeros(1, np.float32))
             raise ValueError("a defect of the fake engine")
         elif order == "unpicklable":
             yield lambda: None  # type: ignore[misc]
         elif order == "unreadable":
             yield Unreadable()  # type: ignore[misc]
         elif order == "die":
-            yield np.zeros(1, np.float32)
+            yield Chunk(np.zeros(1, np.float32))
             os._exit(3)
         elif order == "stuck":
-            yield np.zeros(1, np.float32)
+            yield Chunk(np.zeros(1, np.float32))
             time.sleep(600)
 
 

@@ -38,9 +38,9 @@ def unheard(stage: str, percent: int) -> None:
 
 
 async def speak(host: EngineHost, text: str, speed: float = 1.0) -> list[float]:
-    """The first sample of each array."""
+    """The first sample of each chunk."""
     async with asyncio.timeout(LIMIT), aclosing(host.speak(b"", text, speed)) as spoken:
-        return [float(samples[0]) async for samples in spoken]
+        return [float(chunk.samples[0]) async for chunk in spoken]
 
 
 async def pid(host: EngineHost) -> int:
@@ -105,7 +105,7 @@ async def test_who_waits_too_long_is_refused() -> None:
             still = await anext(first)
 
     assert raised.value.reason == "ENGINE_BUSY"
-    assert still[0] == 1.0
+    assert still.samples[0] == 1.0
 
 
 async def test_a_slow_reader_keeps_its_place_but_not_the_process() -> None:
@@ -118,7 +118,7 @@ async def test_a_slow_reader_keeps_its_place_but_not_the_process() -> None:
             await anext(slower)
             with pytest.raises(errors.ResourceExhausted):
                 await speak(host, "count 1")
-        assert [samples[0] async for samples in slow] == [1.0] * 4
+        assert [chunk.samples[0] async for chunk in slow] == [1.0] * 4
 
 
 async def test_giving_up_a_call_frees_the_process_of_it() -> None:
@@ -143,7 +143,7 @@ async def test_giving_up_a_call_that_is_done_does_not_stop_the_next() -> None:
         async with aclosing(host.speak(b"", "forever", 2.0)) as second:
             await anext(second)
             await first.aclose()
-            spoken = [(await anext(second))[0] for _ in range(50)]
+            spoken = [(await anext(second)).samples[0] for _ in range(50)]
 
     assert spoken == [2.0] * 50
 
@@ -345,4 +345,6 @@ async def test_a_process_ends_with_its_parent_in_the_middle_of_work(order: str, 
 
 
 def test_the_fake_speaks_as_the_engine_does() -> None:
-    assert np.array_equal(next(fake_engine.FakeEngine().speak(b"", "count 1", speed=2.0)), np.full(10, 2, np.float32))
+    chunk = next(fake_engine.FakeEngine().speak(b"", "count 1", speed=2.0))
+
+    assert np.array_equal(chunk.samples, np.full(10, 2, np.float32))

@@ -6,7 +6,8 @@ Needs no mesh, no network and no GPU:
 
     engine = KokoroEngine(prepare())
     enrolment = engine.enrol([open("me.m4a", "rb").read()])
-    wav = encode(engine.speak(enrolment.artefact, "Hello."), "wav", source_rate=engine.sample_rate)
+    spoken = engine.speak(enrolment.artefact, "Hello.")
+    wav = encode((chunk.samples for chunk in spoken), "wav", source_rate=engine.sample_rate)
 
 `port` holds the interface that other engines would implement; `errors` every way this can fail.
 """
@@ -20,6 +21,7 @@ from .port import (
     MAXIMUM_SPEED,
     MINIMUM_SPEED,
     CancelCheck,
+    Chunk,
     Depth,
     Engine,
     Enrolment,
@@ -29,6 +31,8 @@ from .port import (
     Refinement,
     Report,
     Samples,
+    Word,
+    whole,
 )
 from .text import check_text
 
@@ -59,6 +63,7 @@ __all__ = [
     "MINIMUM_SPEED",
     "Assets",
     "CancelCheck",
+    "Chunk",
     "Depth",
     "Encoder",
     "Engine",
@@ -72,6 +77,7 @@ __all__ = [
     "Refinement",
     "Report",
     "Samples",
+    "Word",
     "check_text",
     "default_directory",
     "encode",
@@ -79,4 +85,5 @@ __all__ = [
     "load",
     "model_hash",
     "prepare",
+    "whole",
 ]

@@ -24,6 +24,7 @@ from .port import (
     MAXIMUM_SPEED,
     MINIMUM_SPEED,
     CancelCheck,
+    Chunk,
     Depth,
     Enrolment,
     Progress,
@@ -121,7 +122,7 @@ class KokoroEngine:
 
     def speak(
         self, artefact: bytes, text: str, *, speed: float = 1.0, cancelled: CancelCheck = never
-    ) -> Iterator[Samples]:
+    ) -> Iterator[Chunk]:
         """See `port.Engine.speak`."""
         voice = self._voice(artefact)
         pieces = self._pieces(text)
@@ -192,7 +193,7 @@ class KokoroEngine:
         pieces: Iterator[tuple[list[int], seams.Pause]],
         speed: float,
         cancelled: CancelCheck,
-    ) -> Iterator[Samples]:
+    ) -> Iterator[Chunk]:
         pack = self._mix(voice.stock, voice.weights.tolist())
         pace = float(np.clip(speed * voice.rate, MINIMUM_SPEED, MAXIMUM_SPEED))
         for tokens, pause in pieces:
@@ -200,7 +201,7 @@ class KokoroEngine:
             shaped = said if timbre is not None else equaliser.apply(said, voice.equaliser)
             shaped = shaped * np.float32(voice.gain)
             clean = seams.trimmed(level.limited(shaped), RATE)
-            yield np.concatenate([clean, seams.silence(pause, rate=RATE, speed=speed)])
+            yield Chunk(np.concatenate([clean, seams.silence(pause, rate=RATE, speed=speed)]))
 
     def _say(
         self,

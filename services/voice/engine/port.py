@@ -3,7 +3,7 @@
 Engines are synchronous and safe to call from several threads; callers move them off their event loop.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
@@ -93,6 +93,33 @@ class Enrolment:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A stretch of the text, as it was given to the engine, and when it is heard."""
+
+    start: int
+    """Of the text, in characters."""
+    end: int
+    """The character after the last."""
+    start_seconds: float
+    """From the first sample of the chunk."""
+    end_seconds: float
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of speech, its pause included."""
+
+    samples: Samples
+    words: tuple[Word, ...] = ()
+    """In the order of speech; none where the engine does not know when a word is heard."""
+
+
+def whole(chunks: Iterable[Chunk]) -> Samples:
+    """All that is heard."""
+    return np.concatenate([np.zeros(0, np.float32), *(chunk.samples for chunk in chunks)])
+
+
+@dataclass(frozen=True)
 class Refinement:
     """What came of fitting the engine to a person."""
 
@@ -173,8 +200,8 @@ class Engine(Protocol):
         *,
         speed: float = 1.0,
         cancelled: CancelCheck = never,
-    ) -> Iterator[Samples]:
-        """Speaks the text, one array a sentence (its pause included), each as soon as it is ready.
+    ) -> Iterator[Chunk]:
+        """Speaks the text, one chunk a sentence (its pause included), each as soon as it is ready.
 
         The artefact, the text and the speed are checked at the call, before the first `next`.
         Raises ArtefactMismatch, ArtefactCorrupt, TextEmpty, TextUnsupportedScript, SpeedOutOfRange; while

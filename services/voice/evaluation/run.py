@@ -17,7 +17,7 @@ import soxr  # type: ignore[import-untyped]
 
 from services.voice.engine import KokoroEngine, assets, audio, kokoro, packages, pitch, sessions, speech
 from services.voice.engine.phonemes import Phonemes
-from services.voice.engine.port import Depth, Samples
+from services.voice.engine.port import Depth, Samples, whole
 from services.voice.engine.speaker import SpeakerEncoder
 
 from .channels import RATE as LOW_RATE
@@ -109,7 +109,7 @@ def low(samples: Samples) -> Samples:
 
 def say(engine: KokoroEngine, artefact: bytes, sentences: Sequence[str] = SENTENCES) -> list[Samples]:
     """The sentences at LOW_RATE Hz."""
-    return [low(np.concatenate(list(engine.speak(artefact, sentence)))) for sentence in sentences]
+    return [low(whole(engine.speak(artefact, sentence))) for sentence in sentences]
 
 
 def read(
@@ -212,7 +212,7 @@ def speeds(models: assets.Assets, artefact: bytes, folder: Path) -> dict[str, An
             pieces = engine.speak(artefact, TWO_CLAUSES)
             begun = next(pieces)
             first.append(time.monotonic() - started)
-            length = (begun.size + sum(piece.size for piece in pieces)) / kokoro.RATE
+            length = (begun.samples.size + sum(piece.samples.size for piece in pieces)) / kokoro.RATE
             whole.append(time.monotonic() - started)
         int8 = min(seconds for seconds, _ in base)
         rtf, int8_rtf = min(whole) / length, min(seconds / audio_s for seconds, audio_s in base)

@@ -1,10 +1,9 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from services.voice.engine import Assets, Enrolment, KokoroEngine, Samples, prepare
+from services.voice.engine import Assets, Enrolment, KokoroEngine, Samples, prepare, whole
 from tests.voice.engine.media import ROBIN, robin
 
 SENTENCE = "It was nearly midnight when she finally opened the letter from her brother."
@@ -29,7 +28,7 @@ def enrolment(engine: KokoroEngine) -> Enrolment:
 
 @pytest.fixture(scope="session")
 def spoken(engine: KokoroEngine, enrolment: Enrolment) -> Samples:
-    return np.concatenate(list(engine.speak(enrolment.artefact, SENTENCE)))
+    return whole(engine.speak(enrolment.artefact, SENTENCE))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soxr
 
-from services.voice.engine import Engine, Enrolment, KokoroEngine, Samples, artefact, pitch
+from services.voice.engine import Engine, Enrolment, KokoroEngine, Samples, artefact, pitch, whole
 from services.voice.engine.errors import (
     ArtefactMismatch,
     Cancelled,
@@ -64,7 +64,7 @@ def test_the_clone_is_nearer_to_the_person_than_any_stock_voice_at_the_same_pitc
 ) -> None:
     reference = ROBIN.read_bytes()
     for sentence in UNSEEN:
-        clone = np.concatenate(list(engine.speak(enrolment.artefact, sentence)))
+        clone = whole(engine.speak(enrolment.artefact, sentence))
         stock = engine.baseline(enrolment.artefact, sentence)
 
         found = compare(reference, clone, stock)
@@ -88,18 +88,18 @@ def test_another_person_gives_another_voice(engine: KokoroEngine, enrolment: Enr
     slow = narrowed(robin(24000, 8), 24000, 36000)
     other = engine.enrol([recorded("wav", slow, rate=24000)])
 
-    clone = np.concatenate(list(engine.speak(other.artefact, UNSEEN[0])))
+    clone = whole(engine.speak(other.artefact, UNSEEN[0]))
 
     assert other.report.pitch_hz == pytest.approx(enrolment.report.pitch_hz / 1.5, rel=0.06)
     assert measured(clone).hertz == pytest.approx(other.report.pitch_hz, rel=0.09)
-    mine = np.concatenate(list(engine.speak(enrolment.artefact, UNSEEN[0])))
+    mine = whole(engine.speak(enrolment.artefact, UNSEEN[0]))
     assert similarity(ROBIN.read_bytes(), mine) > similarity(ROBIN.read_bytes(), clone) + 0.1
 
 
 def test_speech_comes_sentence_by_sentence_with_pauses_and_without_clicks(
     engine: KokoroEngine, enrolment: Enrolment
 ) -> None:
-    parts = list(engine.speak(enrolment.artefact, "Yes. No!\n\nMaybe 3 of them?"))
+    parts = [chunk.samples for chunk in engine.speak(enrolment.artefact, "Yes. No!\n\nMaybe 3 of them?")]
 
     assert len(parts) == 3
     for part, pause in zip(parts, (0.32, 0.6, 0.1), strict=True):
@@ -111,7 +111,7 @@ def test_speech_comes_sentence_by_sentence_with_pauses_and_without_clicks(
 
 
 def test_speed_changes_the_length(engine: KokoroEngine, enrolment: Enrolment, spoken: Samples) -> None:
-    fast = np.concatenate(list(engine.speak(enrolment.artefact, SENTENCE, speed=1.5)))
+    fast = whole(engine.speak(enrolment.artefact, SENTENCE, speed=1.5))
 
     assert spoken.size / 1.9 < fast.size < spoken.size / 1.2
     assert measured(fast).median == pytest.approx(measured(spoken).median, abs=1.5)
@@ -141,7 +141,7 @@ def test_an_artefact_of_other_models_is_refused_at_once(engine: KokoroEngine, en
 def test_a_sentence_longer_than_the_model_takes_is_spoken_in_pieces(engine: KokoroEngine, enrolment: Enrolment) -> None:
     long = "and then the children walked to the harbour to see the boats, " * 9
 
-    first, *rest = engine.speak(enrolment.artefact, long)
+    first, *rest = [chunk.samples for chunk in engine.speak(enrolment.artefact, long)]
 
     assert len(rest) >= 2
     assert len(first) < 24000 * 5 < 24000 * 10 < max(map(len, rest))
@@ -184,7 +184,7 @@ def test_two_threads_speak_at_once(engine: KokoroEngine, enrolment: Enrolment) -
     made: dict[int, Samples] = {}
 
     def speak(index: int) -> None:
-        made[index] = np.concatenate(list(engine.speak(enrolment.artefact, UNSEEN[0])))
+        made[index] = whole(engine.speak(enrolment.artefact, UNSEEN[0]))
 
     threads = [threading.Thread(target=speak, args=(index,)) for index in range(2)]
     for thread in threads:
