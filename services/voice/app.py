@@ -46,7 +46,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
         watching = Watching(changes, draining, settings.keep_alive_seconds)
         tokens = PageTokens(settings.page_token_key.get_secret_value())
         voice = VoiceServicer(store, storage, watching, tokens, engine, largest=settings.largest_recordings_bytes)
-        speech = SpeechServicer(store, storage, watching, tokens, engine)
+        speech = SpeechServicer(store, storage, watching, tokens, engine, settings)
         yield Application(
             servicers=[
                 Servicer(

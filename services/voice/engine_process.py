@@ -95,6 +95,18 @@ def _do(engine: Engine, request: list[Any], answer: Callable[[str, Any], None], 
                 cancelled=cancelled,
             )
             answer("enrolment", enrolment)
+        elif kind == "convert":
+            artefact, recording, transcript, maximum_seconds = arguments
+            chunks = engine.convert(
+                artefact,
+                recording,
+                transcript=transcript,
+                maximum_seconds=maximum_seconds,
+                progress=lambda stage, percent: answer("progress", (stage, percent)),
+                cancelled=cancelled,
+            )
+            for chunk in chunks:
+                answer("chunk", chunk)
         else:
             artefact, text, speed = arguments
             for chunk in engine.speak(artefact, text, speed=speed, cancelled=cancelled):

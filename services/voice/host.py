@@ -108,6 +108,21 @@ class EngineHost:
             async for _, chunk in answers:
                 yield chunk
 
+    async def convert(
+        self, artefact: bytes, recording: bytes, transcript: str, maximum_seconds: float
+    ) -> AsyncGenerator[Chunk, None]:
+        """Says what somebody says in a recording, a stretch at a time.
+
+        Raises:
+            EngineError: as `Engine.convert`; EngineFailed for a defect of the engine.
+            EngineDied: the process ended in the middle, or was ended because it gave no answer.
+            ResourceExhausted: the line is full, or does not move (ENGINE_BUSY).
+        """
+        async with aclosing(self._call("convert", artefact, recording, transcript, maximum_seconds)) as answers:
+            async for kind, value in answers:
+                if kind == "chunk":
+                    yield value
+
     async def _call(self, *request: Any) -> AsyncGenerator[tuple[str, Any], None]:
         # A caller that takes its answers slowly keeps its place, so that what is held for callers is bounded; the
         # engine process goes on to the next as soon as the work is done.

@@ -46,6 +46,9 @@ class Settings(MeshSettings):
     largest_recordings_bytes: int = Field(default=256 * 1024 * 1024, ge=1)
     """How large the recordings of one voice may be together; a worker holds them all in memory."""
 
+    longest_conversion_seconds: float = Field(default=60.0, gt=0, le=600)
+    """How long a recording may be that is converted; nothing is heard of it before all of it has been understood."""
+
     job_attempts: int = Field(default=5, ge=1)
     """How often a job is tried when what it depends on does not answer."""
 

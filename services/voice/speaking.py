@@ -10,7 +10,8 @@ from typing import Protocol
 
 from services.mesh import errors, names
 from services.voice.engine.encoders import encoder
-from services.voice.engine.errors import ArtefactMismatch, EngineError, EngineFailed, TextError
+from services.voice.engine.errors import ArtefactMismatch, EngineError, EngineFailed, RecordingError, TextError
+from services.voice.engine.port import Chunk
 from services.voice.host import EngineDied, EngineHost
 from services.voice.speeches import Artefact, AudioForm
 
@@ -47,20 +48,43 @@ async def speak(
         EngineFailed: the engine failed at it, by a defect of ours.
         Unavailable: the engine died or is starting (ENGINE_DIED, ENGINE_NOT_READY).
     """
-    work, rate, seconds = names.new_id(), engine.info.sample_rate, 0.0
+    rate = engine.info.sample_rate
+    chunks = engine.speak(artefact.content, text, form.speed)
+    async with aclosing(encoded(owner, chunks, len(text), form, rate=rate, ledger=ledger, text_field="text")) as pieces:
+        async for piece in pieces:
+            yield piece
+
+
+async def encoded(
+    owner: str,
+    chunks: AsyncGenerator[Chunk, None],
+    characters: int,
+    form: AudioForm,
+    *,
+    rate: int,
+    ledger: Ledger,
+    text_field: str,
+) -> AsyncGenerator[Piece, None]:
+    """What an engine says at `rate` Hz, encoded and written to the ledger piece by piece; raises as `speak`.
+
+    `text_field` is the path of the text in the request.
+    """
+    work, seconds = names.new_id(), 0.0
     into = encoder(form.format, source_rate=rate, sample_rate=form.sample_rate)
     try:
-        async with aclosing(engine.speak(artefact.content, text, form.speed)) as sentences:
-            async for chunk in sentences:
+        async with aclosing(chunks):
+            async for chunk in chunks:
                 data = await asyncio.to_thread(into.feed, chunk.samples)
                 seconds += chunk.samples.size / rate
-                await ledger.spoke(work, owner, len(text), seconds)
+                await ledger.spoke(work, owner, characters, seconds)
                 for piece in _pieces(data, into.content_type):
                     yield piece
     except ArtefactMismatch as error:
         raise errors.FailedPrecondition("VOICE_OUTDATED", str(error)) from error
     except TextError as error:
-        raise errors.InvalidArgument.of(error.reason, "text", str(error)) from error
+        raise errors.InvalidArgument.of(error.reason, text_field, str(error)) from error
+    except RecordingError as error:
+        raise errors.InvalidArgument.of(error.reason, "recording", str(error)) from error
     except EngineDied as error:
         raise errors.Unavailable("ENGINE_DIED", "the voice engine stopped; try again", retry_after=2) from error
     except EngineFailed:

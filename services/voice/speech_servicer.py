@@ -15,9 +15,10 @@ from services.mesh.interceptors import Context
 from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
-from services.voice import speaking, speeches
+from services.voice import conversions, speaking, speeches
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
+from services.voice.settings import Settings
 from services.voice.speeches import NewSpeech, Speech
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
@@ -31,7 +32,13 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     """voicemesh.voice.v1.SpeechService"""
 
     def __init__(
-        self, store: Store, storage: StorageClient, watching: Watching, tokens: PageTokens, engine: EngineHost
+        self,
+        store: Store,
+        storage: StorageClient,
+        watching: Watching,
+        tokens: PageTokens,
+        engine: EngineHost,
+        settings: Settings,
     ) -> None:
         self._store = store.speeches
         self._voices = store.voices
@@ -40,6 +47,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self._watching = watching
         self._tokens = tokens
         self._engine = engine
+        self._settings = settings
 
     async def Speak(self, request: speech_pb2.SpeakRequest, context: Context) -> AsyncIterator[httpbody_pb2.HttpBody]:
         owner = caller().user
@@ -48,11 +56,33 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
         audio = speaking.speak(owner, artefact, request.text, form, engine=self._engine, ledger=self._usage)
-        first = True
         async with aclosing(audio):
-            async for piece in audio:
-                yield httpbody_pb2.HttpBody(content_type=piece.content_type if first else "", data=piece.data)
-                first = False
+            async for body in _bodies(audio):
+                yield body
+
+    async def Convert(
+        self, request: speech_pb2.ConvertRequest, context: Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        owner = caller().user
+        if request.transcript:
+            await speeches.check(request.transcript, field="transcript")
+        form = _form(request.audio_config, "audio_config")
+        voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
+        audio = conversions.convert(
+            owner,
+            await speeches.artefact(owner, voice, voices=self._voices),
+            request.recording,
+            request.transcript,
+            form,
+            recordings=self._storage,
+            largest=self._settings.largest_recordings_bytes,
+            longest_seconds=self._settings.longest_conversion_seconds,
+            engine=self._engine,
+            ledger=self._usage,
+        )
+        async with aclosing(audio):
+            async for body in _bodies(audio):
+                yield body
 
     async def CreateSpeech(self, request: speech_pb2.CreateSpeechRequest, context: Context) -> speech_pb2.Speech:
         new = NewSpeech(
@@ -124,6 +154,13 @@ def to_proto(speech: Speech) -> speech_pb2.Speech:
         update_time=timestamp(speech.updated_at),
         ready_time=timestamp(speech.ready_at),
     )
+
+
+async def _bodies(audio: AsyncIterator[speaking.Piece]) -> AsyncIterator[httpbody_pb2.HttpBody]:
+    first = True
+    async for piece in audio:
+        yield httpbody_pb2.HttpBody(content_type=piece.content_type if first else "", data=piece.data)
+        first = False
 
 
 def _form(config: speech_pb2.AudioConfig, field: str) -> speeches.AudioForm:

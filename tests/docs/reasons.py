@@ -22,7 +22,9 @@ def of_errors() -> set[str]:
     found = {name for source in _sources() for name in _RAISED.findall(source)}
     named = {name for source in _sources() for match in _NAMED.findall(source) for name in match if name}
     text = {each.reason for each in engine.TextError.__subclasses__()}  # Raised with the engine's own reason.
-    return found | named | text | {reply.reason for reply in REPLIES}
+    # Of the recording that a conversion is asked for. What is too short to learn from can still be converted.
+    recordings = {each.reason for each in engine.RecordingError.__subclasses__()} - {engine.TooShort.reason}
+    return found | named | text | recordings | {engine.RecogniserMissing.reason} | {reply.reason for reply in REPLIES}
 
 
 def of_failures() -> set[str]:

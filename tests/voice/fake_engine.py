@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from services.voice import engine_process
-from services.voice.engine.errors import Cancelled, TextEmpty
+from services.voice.engine.errors import Cancelled, Silent, TextEmpty
 from services.voice.engine.port import CancelCheck, Chunk, Enrolment, Progress, never, unheard
 
 
@@ -52,6 +52,23 @@ class FakeEngine:
         if order == "empty":
             raise TextEmpty()
         return self._spoken(order, int(number or 0), speed, cancelled)
+
+    def convert(
+        self,
+        artefact: bytes,
+        recording: bytes,
+        *,
+        transcript: str = "",
+        maximum_seconds: float = 0.0,
+        progress: Progress = unheard,
+        cancelled: CancelCheck = never,
+    ) -> Iterator[Chunk]:
+        """Gives a chunk for each byte of the recording, then one of the transcript's length and the maximum."""
+        progress("listening", 0)
+        if not recording:
+            raise Silent()
+        sizes = [*recording, len(transcript), int(maximum_seconds)]
+        return (Chunk(np.zeros(size, np.float32)) for size in sizes)
 
     def _spoken(self, order: str, number: int, speed: float, cancelled: CancelCheck) -> Iterator[Chunk]:
         if order == "count":

@@ -18,7 +18,7 @@ import structlog
 
 from services.mesh import errors
 from services.voice import engine_thread
-from services.voice.engine.errors import EngineFailed, TextEmpty
+from services.voice.engine.errors import EngineFailed, Silent, TextEmpty
 from services.voice.host import EngineDied, EngineHost, open_engine
 from tests.voice import fake_engine
 
@@ -70,6 +70,16 @@ async def test_calls_at_once_do_not_mix() -> None:
         spoken = await asyncio.gather(*(speak(host, f"count {20 + n}", float(n)) for n in range(12)))
 
     assert spoken == [[float(n)] * (20 + n) for n in range(12)]
+
+
+async def test_a_conversion_takes_the_recording_its_words_and_its_longest_length() -> None:
+    async with engine() as host:
+        async with aclosing(host.convert(b"", b"\x03\x05", "words", 60.0)) as converted:
+            sizes = [chunk.samples.size async for chunk in converted]
+        with pytest.raises(Silent):
+            await anext(host.convert(b"", b"", "", 60.0))
+
+    assert sizes == [3, 5, 5, 60]
 
 
 async def test_enrolment_with_its_progress() -> None:

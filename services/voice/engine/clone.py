@@ -14,13 +14,14 @@ from typing import Final
 import numpy as np
 
 from . import artefact as artefacts
-from . import equaliser, level, reference, seams, selection, text
+from . import conversion, equaliser, level, reference, seams, selection, text
 from .assets import Assets
 from .errors import ArtefactCorrupt, Cancelled, SpeedOutOfRange, TextEmpty
-from .kokoro import RATE, Kokoro, Pack, Timbre
+from .kokoro import RATE, Kokoro, Pack, Score, Timbre
 from .phonemes import Phonemes
 from .pitch import Pitch
 from .port import (
+    MAXIMUM_CONVERSION_S,
     MAXIMUM_SPEED,
     MINIMUM_SPEED,
     CancelCheck,
@@ -128,9 +129,33 @@ class KokoroEngine:
         pieces = self._pieces(text)
         if not MINIMUM_SPEED <= speed <= MAXIMUM_SPEED:
             raise SpeedOutOfRange(f"the speed must lie between {MINIMUM_SPEED} and {MAXIMUM_SPEED}, not {speed}")
-        key = hashlib.sha256(artefact).digest()
-        timbre = None if voice.fitted is None else self._timbres.of(voice.fitted, key)
-        return self._spoken(voice, timbre, pieces, speed, cancelled)
+        return self._spoken(voice, self._timbre(voice, artefact), pieces, speed, cancelled)
+
+    def convert(
+        self,
+        artefact: bytes,
+        recording: bytes,
+        *,
+        transcript: str = "",
+        maximum_seconds: float = MAXIMUM_CONVERSION_S,
+        progress: Progress = unheard,
+        cancelled: CancelCheck = never,
+    ) -> Iterator[Chunk]:
+        """See `port.Engine.convert`."""
+        voice = self._voice(artefact)
+        timbre = self._timbre(voice, artefact)
+        performance = conversion.heard(
+            recording,
+            transcript,
+            model=self._model,
+            phonemes=self._phonemes,
+            pack=self._mix(voice.stock, voice.weights.tolist()),
+            maximum_seconds=maximum_seconds,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        parts = performance.parts(lambda score: self._sound(voice, timbre, score, cancelled), voice.pitch)
+        return (Chunk(part) for part in parts)
 
     def baseline(
         self, artefact: bytes, text: str, *, most: int = selection.COMPARED, cancelled: CancelCheck = never
@@ -197,24 +222,23 @@ class KokoroEngine:
         pack = self._mix(voice.stock, voice.weights.tolist())
         pace = float(np.clip(speed * voice.rate, MINIMUM_SPEED, MAXIMUM_SPEED))
         for tokens, pause in pieces:
-            said = self._say(tokens, pack, voice.pitch, timbre, speed=pace, cancelled=cancelled)
-            shaped = said if timbre is not None else equaliser.apply(said, voice.equaliser)
-            shaped = shaped * np.float32(voice.gain)
-            clean = seams.trimmed(level.limited(shaped), RATE)
+            score = self._model.score(tokens, pack, speed=pace, cancelled=cancelled)
+            said = self._sound(voice, timbre, score.at_pitch(voice.pitch), cancelled)
+            clean = seams.trimmed(level.limited(said), RATE)
             yield Chunk(np.concatenate([clean, seams.silence(pause, rate=RATE, speed=speed)]))
 
-    def _say(
-        self,
-        tokens: list[int],
-        pack: Pack,
-        pitch: Pitch,
-        timbre: Timbre | None = None,
-        *,
-        speed: float,
-        cancelled: CancelCheck,
-    ) -> Samples:
+    def _timbre(self, voice: artefacts.Voice, artefact: bytes) -> Timbre | None:
+        key = hashlib.sha256(artefact).digest()
+        return None if voice.fitted is None else self._timbres.of(voice.fitted, key)
+
+    def _sound(self, voice: artefacts.Voice, timbre: Timbre | None, score: Score, cancelled: CancelCheck) -> Samples:
+        said = self._model.sound(score, timbre, cancelled=cancelled)
+        shaped = said if timbre is not None else equaliser.apply(said, voice.equaliser)
+        return np.asarray(shaped * np.float32(voice.gain), np.float32)
+
+    def _say(self, tokens: list[int], pack: Pack, pitch: Pitch, *, speed: float, cancelled: CancelCheck) -> Samples:
         score = self._model.score(tokens, pack, speed=speed, cancelled=cancelled)
-        return self._model.sound(score.at_pitch(pitch), timbre, cancelled=cancelled)
+        return self._model.sound(score.at_pitch(pitch), cancelled=cancelled)
 
     def _mix(self, names: Sequence[str], weights: Sequence[float]) -> Pack:
         mixed = sum((self._packs[name] * np.float32(weight) for name, weight in zip(names, weights, strict=True)))

@@ -42,13 +42,13 @@ class Silent(RecordingError):
 
 
 class TooShort(RecordingError):
-    """The recording holds too little speech to learn a voice from."""
+    """The recording holds too little speech."""
 
     reason = "TOO_SHORT"
 
 
 class TranscriptUnclear(RecordingError):
-    """Too little of what is said in the recordings could be made out to fit the engine to it."""
+    """Too little of what is said in the recordings could be made out."""
 
     reason = "TRANSCRIPT_UNCLEAR"
 
@@ -129,6 +129,12 @@ class ArtefactMismatch(EngineError):
     """The voice was made by another engine or other models: learn it again."""
 
     reason = "ARTEFACT_MISMATCH"
+
+
+class RecogniserMissing(EngineError):
+    """Speech recognition is not installed, and what is said was not given."""
+
+    reason = "RECOGNISER_MISSING"
 
 
 class RefinementUnavailable(EngineError):

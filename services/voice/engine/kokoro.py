@@ -38,9 +38,12 @@ class Score:
         """The pitch the model itself would speak at."""
         return summary(self.pitch[self.pitch > _VOICED_HZ])
 
-    def at_pitch(self, target: Pitch) -> "Score":
-        """The same melody moved to another median, its movements widened or narrowed within bounds."""
-        natural = self.natural_pitch()
+    def at_pitch(self, target: Pitch, natural: Pitch | None = None) -> "Score":
+        """The same melody moved to another median, its movements widened or narrowed within bounds.
+
+        `natural` is what is moved to the target; of this score alone if it is not given.
+        """
+        natural = natural or self.natural_pitch()
         if natural is None:
             return self
         widened = float(np.clip(target.spread / max(natural.spread, 1e-3), _LEAST_SPREAD, _MOST_SPREAD))

@@ -20,6 +20,7 @@ Progress: TypeAlias = Callable[[str, int], None]
 CancelCheck: TypeAlias = Callable[[], bool]
 """Asked now and then, from any thread; True makes the engine stop with `errors.Cancelled`."""
 
+MAXIMUM_CONVERSION_S = 60.0
 MINIMUM_SPEED = 0.5
 MAXIMUM_SPEED = 2.0
 
@@ -205,6 +206,27 @@ class Engine(Protocol):
 
         The artefact, the text and the speed are checked at the call, before the first `next`.
         Raises ArtefactMismatch, ArtefactCorrupt, TextEmpty, TextUnsupportedScript, SpeedOutOfRange; while
+        iterating, Cancelled.
+        """
+        ...
+
+    def convert(
+        self,
+        artefact: bytes,
+        recording: bytes,
+        *,
+        transcript: str = "",
+        maximum_seconds: float = MAXIMUM_CONVERSION_S,
+        progress: Progress = unheard,
+        cancelled: CancelCheck = never,
+    ) -> Iterator[Chunk]:
+        """Says what somebody says in a whole audio file in the voice, with their timing and their intonation.
+
+        All chunks together last as long as the recording. `transcript` is what is said; where it is not given, speech
+        recognition writes it. Everything but the sound is worked out at the call, before the first `next`.
+        Raises ArtefactMismatch, ArtefactCorrupt, NotAudio, Truncated, TooLong (over `maximum_seconds`), Silent (no
+        speech), TranscriptUnclear (what is said could not be made out, or the transcript is not what is said),
+        RecogniserMissing, TextEmpty, TextUnreadable or TextUnsupportedScript (of the transcript), Cancelled; while
         iterating, Cancelled.
         """
         ...

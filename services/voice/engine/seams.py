@@ -33,7 +33,12 @@ def trimmed(samples: Samples, rate: int) -> Samples:
         return samples[:0]
     start = max(0, audible[0] * _FRAME - int(_LEAD_S * rate))
     end = min(samples.size, (audible[-1] + 1) * _FRAME + int(_TAIL_S * rate))
-    kept = samples[start:end].copy()
+    return faded(samples[start:end], rate)
+
+
+def faded(samples: Samples, rate: int) -> Samples:
+    """Speech whose ends are faded so that no step can click."""
+    kept = samples.copy()
     fade_in, fade_out = (min(int(seconds * rate), kept.size) for seconds in (_FADE_IN_S, _FADE_OUT_S))
     kept[:fade_in] *= np.linspace(0, 1, fade_in, dtype=np.float32)
     kept[kept.size - fade_out :] *= np.linspace(1, 0, fade_out, dtype=np.float32)

@@ -29,7 +29,7 @@ from .similarity import embedding
 ENROLMENT_FILES: Final = 5
 HELD_SECONDS: Final = 20
 CHANNELS: Final = 3
-_EXTENSIONS: Final = {".flac", ".wav", ".mp3", ".m4a", ".ogg", ".opus"}
+EXTENSIONS: Final = {".flac", ".wav", ".mp3", ".m4a", ".ogg", ".opus"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def speakers(folder: Path) -> list[Speaker]:
     """The speakers of a folder with a folder for each: the first five files are learnt from, the rest kept out."""
     found = []
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(path for path in place.iterdir() if path.suffix.lower() in _EXTENSIONS)
+        files = sorted(path for path in place.iterdir() if path.suffix.lower() in EXTENSIONS)
         if len(files) <= ENROLMENT_FILES:
             continue
         held = [audio.decode(file.read_bytes(), sample_rate=LOW_RATE).samples for file in files[ENROLMENT_FILES:]]
@@ -160,11 +160,15 @@ class Recogniser:
         """(wrong words, words) over the sentences."""
         total = np.zeros(2, int)
         for said, samples in zip(SENTENCES, spoken, strict=True):
-            segments, _ = self._model.transcribe(
-                samples, language="en", beam_size=2, condition_on_previous_text=False, without_timestamps=True
-            )
-            total += word_errors(said, " ".join(segment.text for segment in segments))
+            total += word_errors(said, self.text(samples))
         return int(total[0]), int(total[1])
+
+    def text(self, samples: Samples) -> str:
+        """What is heard in audio at LOW_RATE Hz."""
+        segments, _ = self._model.transcribe(
+            samples, language="en", beam_size=2, condition_on_previous_text=False, without_timestamps=True
+        )
+        return " ".join(segment.text for segment in segments)
 
 
 def pause_level(samples: Samples) -> float:

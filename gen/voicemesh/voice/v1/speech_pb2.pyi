@@ -123,6 +123,46 @@ class SpeakRequest(_message.Message):
 Global___SpeakRequest: _TypeAlias = SpeakRequest  # noqa: Y015
 
 @_typing.final
+class ConvertRequest(_message.Message):
+    """ConvertRequest asks for a recording in another voice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RECORDING_FIELD_NUMBER: _builtins.int
+    TRANSCRIPT_FIELD_NUMBER: _builtins.int
+    AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The voice, `voices/{voice}`."""
+    recording: _builtins.str
+    """What somebody said, `files/{file}`: an uploaded recording of one person speaking English, at
+    most 60 s.
+    """
+    transcript: _builtins.str
+    """What is said, word for word, at most 2000 characters. Where it is not given, speech
+    recognition writes it.
+    """
+    @_builtins.property
+    def audio_config(self) -> Global___AudioConfig:
+        """In which form; its speed is that of the recording."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        recording: _builtins.str = ...,
+        transcript: _builtins.str = ...,
+        audio_config: Global___AudioConfig | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "name", b"name", "recording", b"recording", "transcript", b"transcript"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConvertRequest: _TypeAlias = ConvertRequest  # noqa: Y015
+
+@_typing.final
 class Speech(_message.Message):
     """Speech is a text spoken in a voice by a durable job."""
 

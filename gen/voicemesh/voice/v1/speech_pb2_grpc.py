@@ -42,6 +42,11 @@ class SpeechServiceStub:
                 request_serializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.SpeakRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.Convert = channel.unary_stream(
+                '/voicemesh.voice.v1.SpeechService/Convert',
+                request_serializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.ConvertRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.CreateSpeech = channel.unary_unary(
                 '/voicemesh.voice.v1.SpeechService/CreateSpeech',
                 request_serializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.CreateSpeechRequest.SerializeToString,
@@ -91,6 +96,24 @@ class SpeechServiceServicer:
         SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Convert(self, request, context):
+        """Convert says what somebody says in a recording in the voice, with their timing and their
+        intonation, and streams the audio. Nothing is kept. Ending the call ends the work.
+
+        The first audio leaves when all of the recording has been understood, which takes about as
+        long as the recording. The audio lasts exactly as long as the recording.
+
+        Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
+        TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
+        SAMPLE_RATE_UNSUPPORTED); NOT_FOUND (VOICE_NOT_FOUND, RECORDING_NOT_FOUND);
+        FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, RECOGNISER_MISSING);
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
+        ENGINE_DIED, STORAGE_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +197,11 @@ def add_SpeechServiceServicer_to_server(servicer, server):
                     request_deserializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.SpeakRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
+            'Convert': grpc.unary_stream_rpc_method_handler(
+                    servicer.Convert,
+                    request_deserializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.ConvertRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
             'CreateSpeech': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSpeech,
                     request_deserializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.CreateSpeechRequest.FromString,
@@ -237,6 +265,33 @@ class SpeechService:
             target,
             '/voicemesh.voice.v1.SpeechService/Speak',
             voicemesh_dot_voice_dot_v1_dot_speech__pb2.SpeakRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Convert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/voicemesh.voice.v1.SpeechService/Convert',
+            voicemesh_dot_voice_dot_v1_dot_speech__pb2.ConvertRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

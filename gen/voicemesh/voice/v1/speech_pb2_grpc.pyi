@@ -44,6 +44,20 @@ class SpeechServiceStub:
     NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
     RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
     """
+    Convert: _grpc.UnaryStreamMultiCallable[_speech_pb2.ConvertRequest, _httpbody_pb2.HttpBody]
+    """Convert says what somebody says in a recording in the voice, with their timing and their
+    intonation, and streams the audio. Nothing is kept. Ending the call ends the work.
+
+    The first audio leaves when all of the recording has been understood, which takes about as
+    long as the recording. The audio lasts exactly as long as the recording.
+
+    Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
+    TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
+    SAMPLE_RATE_UNSUPPORTED); NOT_FOUND (VOICE_NOT_FOUND, RECORDING_NOT_FOUND);
+    FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, RECOGNISER_MISSING);
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
+    ENGINE_DIED, STORAGE_UNAVAILABLE).
+    """
     CreateSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.CreateSpeechRequest, _speech_pb2.Speech]
     """CreateSpeech starts a durable job that speaks a text and stores the audio as a file.
 
@@ -100,6 +114,20 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     SAMPLE_RATE_UNSUPPORTED);
     NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
     RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+    """
+    Convert: _aio.UnaryStreamMultiCallable[_speech_pb2.ConvertRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Convert says what somebody says in a recording in the voice, with their timing and their
+    intonation, and streams the audio. Nothing is kept. Ending the call ends the work.
+
+    The first audio leaves when all of the recording has been understood, which takes about as
+    long as the recording. The audio lasts exactly as long as the recording.
+
+    Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
+    TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
+    SAMPLE_RATE_UNSUPPORTED); NOT_FOUND (VOICE_NOT_FOUND, RECORDING_NOT_FOUND);
+    FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, RECOGNISER_MISSING);
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
+    ENGINE_DIED, STORAGE_UNAVAILABLE).
     """
     CreateSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.CreateSpeechRequest, _speech_pb2.Speech]  # type: ignore[assignment]
     """CreateSpeech starts a durable job that speaks a text and stores the audio as a file.
@@ -160,6 +188,26 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+        """
+
+    @_abc_1.abstractmethod
+    def Convert(
+        self,
+        request: _speech_pb2.ConvertRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Convert says what somebody says in a recording in the voice, with their timing and their
+        intonation, and streams the audio. Nothing is kept. Ending the call ends the work.
+
+        The first audio leaves when all of the recording has been understood, which takes about as
+        long as the recording. The audio lasts exactly as long as the recording.
+
+        Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
+        TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
+        SAMPLE_RATE_UNSUPPORTED); NOT_FOUND (VOICE_NOT_FOUND, RECORDING_NOT_FOUND);
+        FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, RECOGNISER_MISSING);
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
+        ENGINE_DIED, STORAGE_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod

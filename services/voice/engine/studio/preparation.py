@@ -1,6 +1,10 @@
-"""From a stretch of a recording and its words to what the decoder would need to say it just so."""
+"""From a stretch of a recording and its words to what the decoder would need to say it just so.
+
+Fitting learns from it (`prepare`); a conversion says it again in another voice (`align`).
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -28,6 +32,22 @@ the right words come to 4.1 to 5.0, another sentence's to 5.0 to 5.6."""
 _MOST_PACE, _LEAST_PACE = 1.8, 0.45
 
 
+@dataclass(frozen=True)
+class Aligned:
+    """A stretch of a recording laid along its words."""
+
+    score: Score
+    """As the recording says it: its timing, its pitch (0 Hz where unvoiced), its energy."""
+    recorded: Samples
+    """(600 x frames,) the stretch, as loud as the model would say it."""
+    natural: int
+    """Frames that the model itself would take."""
+
+    @property
+    def frames(self) -> int:
+        return int(self.score.features.shape[2])
+
+
 def prepare(
     spoken: Sequence[Spoken],
     *,
@@ -40,23 +60,19 @@ def prepare(
     """The utterances that could be aligned, and how much faster the person speaks than the model (1: alike)."""
     found: list[Utterance] = []
     natural = actual = 0
-    line = _EnergyLine()
+    line = EnergyLine()
     for each in spoken:
         if cancelled():
             raise Cancelled()
-        tokens = phonemes.tokens(each.text)
-        if not 1 <= len(tokens) <= len(pack):
-            continue
-        score = model.score(tokens, pack)
-        made = _aligned(each.samples, score, model, source, line)
-        if made is not None:
-            found.append(made)
-            natural += score.features.shape[2]
+        made = align(each, model=model, phonemes=phonemes, pack=pack, line=line)
+        if made is not None and made.frames >= CROP:
+            found.append(_utterance(made, model, source))
+            natural += made.natural
             actual += made.frames
     return found, natural / actual if actual else 1.0
 
 
-class _EnergyLine:
+class EnergyLine:
     """The model's energy as a line of the loudness that `alignment.energy` measures, fitted as it is used."""
 
     def __init__(self) -> None:
@@ -72,58 +88,58 @@ class _EnergyLine:
         return float(slope), float(offset)
 
 
-def _aligned(
-    recorded: Samples, score: Score, model: Kokoro, source: sessions.Session, line: _EnergyLine
-) -> Utterance | None:
-    level = float(np.sqrt(np.mean(recorded.astype(np.float64) ** 2)))
-    real = (recorded * (10 ** (_LEVEL_DB / 20) / max(level, 1e-6))).astype(np.float32)
+def align(each: Spoken, *, model: Kokoro, phonemes: Phonemes, pack: Pack, line: EnergyLine) -> Aligned | None:
+    """The stretch laid along its words; None where they are hardly what is said in it.
+
+    The model says the words in the style of the pack, twice: as it would by itself, and along the first alignment.
+    """
+    tokens = phonemes.tokens(each.text)
+    if not 1 <= len(tokens) <= len(pack):
+        return None
+    score = model.score(tokens, pack)
+    natural = int(score.features.shape[2])
+    count = each.samples.size // _FRAME
+    if not _LEAST_PACE < natural / max(count, 1) < _MOST_PACE:
+        return None
+    level = float(np.sqrt(np.mean(each.samples.astype(np.float64) ** 2)))
+    real = (each.samples * (10 ** (_LEVEL_DB / 20) / max(level, 1e-6))).astype(np.float32)[: count * _FRAME]
     said = model.sound(score)
     natural_energy = score.energy.reshape(-1)
     slope, offset = line.seen(energy(said), natural_energy)
-    count = real.size // _FRAME
-    real = real[: count * _FRAME]
-    pace = score.features.shape[2] / max(count, 1)
-    if count < CROP or not _LEAST_PACE < pace < _MOST_PACE:
-        return None
     heard = cepstra(real)
     places, cost = warp(heard, cepstra(said))
     if cost > _MOST_COST:
         return None
-    last = score.features.shape[2] - 1
-    first = np.clip(np.round(places[: 2 * count : 2] / 2).astype(int), 0, last)
-    hertz = _pitch(real, 2 * count)
+    first = np.clip(np.round(places[: 2 * count : 2] / 2).astype(int), 0, natural - 1)
     loudness = energy(real)[: 2 * count]
     active = loudness > np.percentile(loudness, 95) - _LOUD
     wanted = natural_energy > np.percentile(natural_energy, 95) - _LOUD * slope
     # The recording is made as loud as the model would say it.
     gain = (natural_energy[wanted].mean() - offset) / slope - loudness[active].mean()
-    real = (real * np.exp(gain / 2)).astype(np.float32)
     curve = np.maximum(slope * (loudness + gain) + offset, natural_energy.min()).astype(np.float32)
-    features = score.features[0]
-    once = _sound(model, score, features[:, first], hertz, curve)
-    again, _ = warp(heard, cepstra(once))
+    once = replace(
+        score,
+        features=score.features[:, :, first],
+        pitch=_pitch(real, 2 * count).reshape((*score.pitch.shape[:-1], -1)),
+        energy=curve.reshape((*score.energy.shape[:-1], -1)),
+    )
+    again, _ = warp(heard, cepstra(model.sound(once)))
     second = first[np.clip(np.round(again[: 2 * count : 2] / 2).astype(int), 0, count - 1)]
-    (harmonics,) = sessions.run(source, {PITCH: hertz.reshape((*score.pitch.shape[:-1], -1))}, [SOURCE])
-    final = features[:, second]
+    return Aligned(
+        replace(once, features=score.features[:, :, second]), (real * np.exp(gain / 2)).astype(np.float32), natural
+    )
+
+
+def _utterance(made: Aligned, model: Kokoro, source: sessions.Session) -> Utterance:
+    (harmonics,) = sessions.run(source, {PITCH: made.score.pitch}, [SOURCE])
     return Utterance(
-        features=final,
-        pitch=hertz,
-        energy=curve,
+        features=made.score.features[0],
+        pitch=made.score.pitch.reshape(-1),
+        energy=made.score.energy.reshape(-1),
         source=np.asarray(harmonics[0], np.float32),
-        recorded=real,
-        spoken=_sound(model, score, final, hertz, curve)[: count * _FRAME],
+        recorded=made.recorded,
+        spoken=model.sound(made.score)[: made.recorded.size],
     )
-
-
-def _sound(model: Kokoro, score: Score, features: Floats, hertz: Floats, curve: Floats) -> Samples:
-    shaped = Score(
-        features[None],
-        hertz.reshape((*score.pitch.shape[:-1], -1)),
-        curve.reshape((*score.energy.shape[:-1], -1)),
-        score.durations,
-        score.style,
-    )
-    return model.sound(shaped)
 
 
 def _pitch(samples: Samples, count: int) -> Floats:

@@ -1,11 +1,13 @@
 """What is said in the recordings: given, or written down by speech recognition with a gate for doubt."""
 
 import difflib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +19,7 @@ from ..errors import Cancelled, RefinementUnavailable
 from ..port import CancelCheck, Samples
 
 RATE: Final = 24000
-_LONGEST_S, _SHORTEST_S = 14.0, 1.5
+LONGEST_S, _SHORTEST_S = 14.0, 1.5
 _SUREST: Final = -0.75
 """Mean log probability of a token, below which words are doubted: measured, right transcripts of LibriSpeech lie
 above -0.5."""
@@ -31,6 +33,10 @@ class Spoken:
     samples: Samples
     """At RATE Hz, pauses inside kept."""
     text: str
+    start: int = 0
+    """Of the stretch in its recording, in samples."""
+    sure: bool = True
+    """Whether the words are given, or were made out well."""
 
 
 def transcribe(recordings: Sequence[Samples], transcripts: Sequence[str], *, cancelled: CancelCheck) -> list[Spoken]:
@@ -39,45 +45,63 @@ def transcribe(recordings: Sequence[Samples], transcripts: Sequence[str], *, can
     `transcripts` has a text for each recording, empty where none is known, or nothing at all.
     Raises RefinementUnavailable without a speech recogniser, Cancelled.
     """
-    recogniser = _recogniser()
     found: list[Spoken] = []
     for index, samples in enumerate(recordings):
         given = transcripts[index] if index < len(transcripts) else ""
-        heard: list[tuple[Samples, str, bool]] = []
-        for stretch in _stretches(samples, cancelled):
-            if cancelled():
-                raise Cancelled()
-            heard.append((stretch, *_recognise(recogniser, stretch)))
-        texts = _fitted(given, [text for _, text, _ in heard]) if given else [text for _, text, _ in heard]
-        for (stretch, _, sure), text in zip(heard, texts, strict=True):
-            if text and (sure or given):
-                found.append(Spoken(stretch, text))
-    return found
+        found += [each for each in written(stretches(samples, cancelled), given, cancelled=cancelled) if each.sure]
+    return [each for each in found if each.text]
 
 
-def _stretches(samples: Samples, cancelled: CancelCheck) -> list[Samples]:
-    """Cut at pauses into stretches of up to 14 s."""
+def written(
+    stretches: Sequence[tuple[int, Samples]],
+    given: str,
+    *,
+    cancelled: CancelCheck,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[Spoken]:
+    """The words of each stretch of one recording: of the text that is given, or as recognised, sure or not.
+
+    Raises RefinementUnavailable without a speech recogniser, Cancelled.
+    """
+    recogniser = _recogniser()
+    heard: list[tuple[str, bool]] = []
+    for _, samples in stretches:
+        if cancelled():
+            raise Cancelled()
+        heard.append(_recognise(recogniser, samples))
+        progress(len(heard) / len(stretches))
+    texts = _fitted(given, [text for text, _ in heard]) if given else [text for text, _ in heard]
+    return [
+        Spoken(samples, text, start, sure or bool(given))
+        for (start, samples), (_, sure), text in zip(stretches, heard, texts, strict=True)
+    ]
+
+
+def stretches(
+    samples: Samples,
+    cancelled: CancelCheck,
+    *,
+    longest: float = LONGEST_S,
+    shortest: float = _SHORTEST_S,
+    widest: float = math.inf,
+) -> list[tuple[int, Samples]]:
+    """(start, samples) of each stretch of speech: up to `longest` seconds, no pause in it over `widest` seconds."""
     low = np.asarray(soxr.resample(samples, RATE, speech.RATE), np.float32)
     groups: list[list[speech.Segment]] = []
     for segment in speech.segments(low, cancelled=cancelled):
-        if groups and segment.end - groups[-1][0].start <= _LONGEST_S:
+        near = bool(groups) and segment.start - groups[-1][-1].end <= widest
+        if near and segment.end - groups[-1][0].start <= longest:
             groups[-1].append(segment)
         else:
             groups.append([segment])
     cut = []
     for group in groups:
         start, end = group[0].start, group[-1].end
-        parts = int(np.ceil((end - start) / (1.5 * _LONGEST_S)))
+        parts = int(np.ceil((end - start) / (1.5 * longest)))
         # Speech without a pause for so long is cut where it is.
-        for part in range(parts):
-            piece = samples[
-                int((start + part * (end - start) / parts) * RATE) : int(
-                    (start + (part + 1) * (end - start) / parts) * RATE
-                )
-            ]
-            if piece.size >= _SHORTEST_S * RATE:
-                cut.append(piece)
-    return cut
+        edges = (np.linspace(start, end, parts + 1) * RATE).astype(int).tolist()
+        cut += [(first, samples[first:last]) for first, last in pairwise(edges)]
+    return [(start, piece) for start, piece in cut if piece.size >= shortest * RATE]
 
 
 def _recognise(recogniser: Any, samples: Samples) -> tuple[str, bool]:
