@@ -7,6 +7,7 @@ import hashlib
 import io
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import av
 import grpc
@@ -94,6 +95,55 @@ async def test_speak_in_every_form(
     assert pieces[0].content_type == content_type
     assert decoded_rate == rate
     assert len(samples) / rate > 0.8
+
+
+async def test_a_recording_is_said_in_the_voice_and_lasts_as_long(
+    platform: Platform, bob: Metadata, voice: voice_pb2.Voice
+) -> None:
+    said, rate = decoded(SAMPLE.read_bytes())
+    before = await summary(platform, bob)
+    request = speech_pb2.ConvertRequest(
+        name=voice.name,
+        recording=voice.recordings[0],
+        transcript=SAMPLE.with_name("speech.txt").read_text("utf-8"),
+        audio_config={"format": Format.FLAC},
+    )
+
+    pieces = [piece async for piece in platform.speeches.Convert(request, metadata=bob, timeout=240)]
+
+    samples, made_rate = decoded(b"".join(piece.data for piece in pieces))
+    after = await summary(platform, bob)
+    assert pieces[0].content_type == "audio/flac"
+    assert len(samples) / made_rate == pytest.approx(len(said) / rate, abs=0.01)
+    assert np.abs(samples.astype(float)).max() > 3000
+    assert after.characters == before.characters
+    assert after.audio_seconds - before.audio_seconds == pytest.approx(len(said) / rate, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "why"),
+    [
+        ({"recording": "speech"}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS"),
+        ({"audio_config": {"speed": 1.5}}, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELDS"),
+        ({"transcript": "Привет"}, grpc.StatusCode.INVALID_ARGUMENT, "TEXT_UNSUPPORTED_SCRIPT"),
+        ({"recording": "files/1"}, grpc.StatusCode.NOT_FOUND, "RECORDING_NOT_FOUND"),
+        ({"name": "voices/1"}, grpc.StatusCode.NOT_FOUND, "VOICE_NOT_FOUND"),
+    ],
+)
+async def test_what_cannot_be_converted_is_refused(
+    platform: Platform,
+    bob: Metadata,
+    voice: voice_pb2.Voice,
+    fields: dict[str, Any],
+    code: grpc.StatusCode,
+    why: str,
+) -> None:
+    request = speech_pb2.ConvertRequest(**({"name": voice.name, "recording": voice.recordings[0]} | fields))
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await platform.speeches.Convert(request, metadata=bob, timeout=60).read()
+
+    assert (raised.value.code(), reason(raised.value)) == (code, why)
 
 
 async def test_speak_faster_is_shorter(platform: Platform, bob: Metadata, voice: voice_pb2.Voice) -> None:
