@@ -6,19 +6,21 @@ voices in both. docs/engine-evaluation.md has the figures.
 """
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from . import artefact as artefacts
-from . import conversion, equaliser, level, reference, seams, selection, text
+from . import conversion, equaliser, level, reference, seams, selection, text, timing
+from . import script as scripts
 from .assets import Assets
 from .errors import ArtefactCorrupt, Cancelled, SpeedOutOfRange, TextEmpty
 from .kokoro import RATE, Kokoro, Pack, Score, Timbre
-from .phonemes import Phonemes
+from .phonemes import Phonemes, Utterance
 from .pitch import Pitch
 from .port import (
     MAXIMUM_CONVERSION_S,
@@ -28,18 +30,32 @@ from .port import (
     Chunk,
     Depth,
     Enrolment,
+    Markup,
     Progress,
     Refinement,
     Samples,
     never,
     unheard,
 )
+from .script import Manner, Passage, Script
 from .speaker import SpeakerEncoder
 from .studio.refine import Refiner
 from .timbres import Timbres
+from .timing import Source
+from .trace import Cursor
 
 NAME: Final = "kokoro-v1"
 CALIBRATION: Final = "The noisy machine enjoyed a rare lie, while five boxing wizards watched my father's dog jump."
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What the model says in one go, or only a silence."""
+
+    utterance: Utterance | None
+    manner: Manner
+    pause: seams.Pause | float
+    """After it."""
 
 
 class KokoroEngine:
@@ -122,14 +138,21 @@ class KokoroEngine:
         return replace(refinement, artefact=artefacts.dump(made, engine=self.name, model_hash=self.model_hash))
 
     def speak(
-        self, artefact: bytes, text: str, *, speed: float = 1.0, cancelled: CancelCheck = never
+        self,
+        artefact: bytes,
+        text: str,
+        *,
+        markup: Markup = Markup.PLAIN,
+        speed: float = 1.0,
+        cancelled: CancelCheck = never,
     ) -> Iterator[Chunk]:
         """See `port.Engine.speak`."""
         voice = self._voice(artefact)
-        pieces = self._pieces(text)
+        script = scripts.read(text, markup)
+        pieces = self._pieces(script)
         if not MINIMUM_SPEED <= speed <= MAXIMUM_SPEED:
             raise SpeedOutOfRange(f"the speed must lie between {MINIMUM_SPEED} and {MAXIMUM_SPEED}, not {speed}")
-        return self._spoken(voice, self._timbre(voice, artefact), pieces, speed, cancelled)
+        return self._spoken(voice, self._timbre(voice, artefact), pieces, Source(script.words), speed, cancelled)
 
     def convert(
         self,
@@ -163,13 +186,15 @@ class KokoroEngine:
         """The whole text by each of the stock voices nearest to the person (at most three), at the person's pitch and
         the clone's loudness, and nothing else done: what a clone must beat to deserve its name."""
         voice = self._voice(artefact)
-        pieces = list(self._pieces(text))
+        pieces = list(self._pieces(scripts.read(text)))
         readings = []
         for name in voice.baseline[:most]:
             parts: list[Samples] = []
-            for tokens, pause in pieces:
-                said = self._say(tokens, self._packs[name], voice.pitch, speed=1.0, cancelled=cancelled)
-                parts += [seams.trimmed(said, RATE), seams.silence(pause, rate=RATE, speed=1.0)]
+            for piece in pieces:
+                if piece.utterance is not None:
+                    tokens = piece.utterance.tokens
+                    said = self._say(tokens, self._packs[name], voice.pitch, speed=1.0, cancelled=cancelled)
+                    parts += [seams.trimmed(said, RATE), seams.silence(piece.pause, rate=RATE, speed=1.0)]
             readings.append(level.levelled(np.concatenate(parts)))
         return tuple(readings)
 
@@ -180,52 +205,61 @@ class KokoroEngine:
             raise ArtefactCorrupt(f"the voice artefact names unknown stock voices: {', '.join(sorted(unknown))}")
         return voice
 
-    def _pieces(self, written: str) -> Iterator[tuple[list[int], seams.Pause]]:
-        """The tokens of each piece of the text and the pause after it; checks the text before it returns."""
-        found = self._read(text.check_text(written))
-        first = next(found, None)
-        if first is None:
-            raise TextEmpty()
-        return self._with_pauses(first, found)
+    def _pieces(self, script: Script) -> Iterator[_Piece]:
+        """The pieces of the script; checks that there is one before it returns."""
+        found = (piece for index, passage in enumerate(script.passages) for piece in self._read(passage, index == 0))
+        held = []
+        for piece in found:
+            held.append(piece)
+            if piece.utterance is not None:
+                return _ended(itertools.chain(held, found))
+        raise TextEmpty()
 
-    def _read(self, checked: str) -> Iterator[tuple[list[int], seams.Pause]]:
-        for index, (sentence, paragraph) in enumerate(text.sentences(checked)):
-            held: list[int] = []
-            # What is said first is cut short, so that it is heard soon.
-            opening = text.opening(sentence) if index == 0 else [sentence]
-            for part in (part for clause in opening for part in text.pieces(clause, fits=self._phonemes.fits)):
-                tokens = self._phonemes.tokens(part)
-                if held and tokens:
-                    yield held, seams.Pause.CLAUSE
-                held = tokens or held
-            if held:
-                yield held, seams.Pause.PARAGRAPH if paragraph else seams.Pause.SENTENCE
-
-    @staticmethod
-    def _with_pauses(
-        first: tuple[list[int], seams.Pause], rest: Iterator[tuple[list[int], seams.Pause]]
-    ) -> Iterator[tuple[list[int], seams.Pause]]:
-        held = first
-        for following in rest:
-            yield held
-            held = following
-        yield held[0], seams.Pause.END
+    def _read(self, passage: Passage, opens: bool) -> Iterator[_Piece]:
+        """The pieces of a passage; of the passage that opens the script, the first is cut short to be heard soon."""
+        cursor, held, natural = Cursor(passage.text), None, seams.Pause.NONE
+        for index, (sentence, paragraph) in enumerate(text.sentences(passage.text.text)):
+            clauses = text.opening(sentence) if opens and index == 0 else [sentence]
+            for part in (part for clause in clauses for part in text.pieces(clause, fits=self._phonemes.fits)):
+                utterance = self._phonemes.read(cursor.take(part), passage.fixed)
+                if not utterance.sounds:
+                    continue
+                if held is not None:
+                    yield _Piece(held, passage.manner, natural)
+                held, natural = utterance, seams.Pause.CLAUSE
+            natural = seams.Pause.PARAGRAPH if paragraph else seams.Pause.SENTENCE
+        if not text.ends_sentence(passage.text.text):
+            natural = seams.Pause.NONE
+        if held is not None or passage.pause is not None:
+            yield _Piece(held, passage.manner, natural if passage.pause is None else passage.pause)
 
     def _spoken(
         self,
         voice: artefacts.Voice,
         timbre: Timbre | None,
-        pieces: Iterator[tuple[list[int], seams.Pause]],
+        pieces: Iterator[_Piece],
+        source: Source,
         speed: float,
         cancelled: CancelCheck,
     ) -> Iterator[Chunk]:
         pack = self._mix(voice.stock, voice.weights.tolist())
-        pace = float(np.clip(speed * voice.rate, MINIMUM_SPEED, MAXIMUM_SPEED))
-        for tokens, pause in pieces:
-            score = self._model.score(tokens, pack, speed=pace, cancelled=cancelled)
-            said = self._sound(voice, timbre, score.at_pitch(voice.pitch), cancelled)
-            clean = seams.trimmed(level.limited(said), RATE)
-            yield Chunk(np.concatenate([clean, seams.silence(pause, rate=RATE, speed=speed)]))
+        for piece in pieces:
+            manner = piece.manner
+            pause = seams.silence(piece.pause, rate=RATE, speed=speed * manner.rate)
+            if piece.utterance is None:
+                yield Chunk(pause)
+                continue
+            pace = float(np.clip(speed * manner.rate * voice.rate, MINIMUM_SPEED, MAXIMUM_SPEED))
+            pitch = replace(voice.pitch, median=voice.pitch.median + manner.semitones)
+            score = self._model.score(piece.utterance.tokens, pack, speed=pace, cancelled=cancelled)
+            said = self._sound(voice, timbre, score.at_pitch(pitch), cancelled)
+            said = level.limited(said * np.float32(10 ** (manner.decibels / 20)))
+            start, end = seams.edges(said, RATE)
+            words = timing.words(piece.utterance, score.durations, source)
+            yield Chunk(
+                np.concatenate([seams.faded(said[start:end], RATE), pause]),
+                timing.moved(words, -start / RATE, length=(end - start) / RATE),
+            )
 
     def _timbre(self, voice: artefacts.Voice, artefact: bytes) -> Timbre | None:
         key = hashlib.sha256(artefact).digest()
@@ -243,3 +277,12 @@ class KokoroEngine:
     def _mix(self, names: Sequence[str], weights: Sequence[float]) -> Pack:
         mixed = sum((self._packs[name] * np.float32(weight) for name, weight in zip(names, weights, strict=True)))
         return np.asarray(mixed, np.float32)
+
+
+def _ended(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
+    """The pieces, the last with the pause of an end where its own is a natural one."""
+    held = next(pieces)
+    for following in pieces:
+        yield held
+        held = following
+    yield held if isinstance(held.pause, float) else replace(held, pause=seams.Pause.END)

@@ -83,6 +83,18 @@ class TextUnsupportedScript(TextError):
     reason = "TEXT_UNSUPPORTED_SCRIPT"
 
 
+class SsmlMalformed(TextError):
+    """The SSML cannot be read."""
+
+    reason = "SSML_MALFORMED"
+
+
+class SsmlUnsupported(TextError):
+    """The SSML asks for what this engine does not do."""
+
+    reason = "SSML_UNSUPPORTED"
+
+
 class SpeedOutOfRange(EngineError):
     """The speaking speed is out of range."""
 

@@ -25,6 +25,14 @@ MINIMUM_SPEED = 0.5
 MAXIMUM_SPEED = 2.0
 
 
+class Markup(StrEnum):
+    """How a text is written."""
+
+    PLAIN = "PLAIN"
+    SSML = "SSML"
+    """The subset of SSML 1.1 that docs/engine.md lists."""
+
+
 class Level(StrEnum):
     """How deep the learning of a voice went."""
 
@@ -199,14 +207,15 @@ class Engine(Protocol):
         artefact: bytes,
         text: str,
         *,
+        markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
         cancelled: CancelCheck = never,
     ) -> Iterator[Chunk]:
         """Speaks the text, one chunk a sentence (its pause included), each as soon as it is ready.
 
         The artefact, the text and the speed are checked at the call, before the first `next`.
-        Raises ArtefactMismatch, ArtefactCorrupt, TextEmpty, TextUnsupportedScript, SpeedOutOfRange; while
-        iterating, Cancelled.
+        Raises ArtefactMismatch, ArtefactCorrupt, TextEmpty, TextUnsupportedScript, SsmlMalformed, SsmlUnsupported
+        (an engine without SSML refuses all of it), SpeedOutOfRange; while iterating, Cancelled.
         """
         ...
 

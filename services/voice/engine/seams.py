@@ -16,6 +16,7 @@ _FADE_IN_S, _FADE_OUT_S = 0.005, 0.03
 class Pause(Enum):
     """Silence after a piece of speech, in seconds at normal speed."""
 
+    NONE = 0.0
     CLAUSE = 0.12
     SENTENCE = 0.32
     PARAGRAPH = 0.6
@@ -24,15 +25,7 @@ class Pause(Enum):
 
 def trimmed(samples: Samples, rate: int) -> Samples:
     """The speech without the silence around it, its ends faded so that no step can click."""
-    count = samples.size // _FRAME
-    if not count:
-        return samples
-    levels = np.sqrt(np.mean(samples[: count * _FRAME].reshape(count, _FRAME) ** 2, axis=1))
-    audible = np.nonzero(levels > levels.max() * _AUDIBLE)[0]
-    if not audible.size or not levels.max():
-        return samples[:0]
-    start = max(0, audible[0] * _FRAME - int(_LEAD_S * rate))
-    end = min(samples.size, (audible[-1] + 1) * _FRAME + int(_TAIL_S * rate))
+    start, end = edges(samples, rate)
     return faded(samples[start:end], rate)
 
 
@@ -45,6 +38,21 @@ def faded(samples: Samples, rate: int) -> Samples:
     return kept
 
 
-def silence(pause: Pause, *, rate: int, speed: float) -> Samples:
-    """A pause, shorter at higher speed."""
-    return np.zeros(int(pause.value / speed * rate), np.float32)
+def edges(samples: Samples, rate: int) -> tuple[int, int]:
+    """Between which samples the speech lies, a little silence before and after it included."""
+    count = samples.size // _FRAME
+    if not count:
+        return 0, samples.size
+    levels = np.sqrt(np.mean(samples[: count * _FRAME].reshape(count, _FRAME) ** 2, axis=1))
+    audible = np.nonzero(levels > levels.max() * _AUDIBLE)[0]
+    if not audible.size or not levels.max():
+        return 0, 0
+    start = max(0, audible[0] * _FRAME - int(_LEAD_S * rate))
+    end = min(samples.size, (audible[-1] + 1) * _FRAME + int(_TAIL_S * rate))
+    return int(start), int(end)
+
+
+def silence(pause: Pause | float, *, rate: int, speed: float) -> Samples:
+    """A pause: a natural one is shorter at higher speed, one of so many seconds lasts so long."""
+    seconds = pause.value / speed if isinstance(pause, Pause) else pause
+    return np.zeros(int(seconds * rate), np.float32)

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 from .errors import TextEmpty, TextUnsupportedScript
+from .trace import Traced
 
 ABBREVIATIONS = frozenset(
     {"mr", "mrs", "ms", "dr", "prof", "rev", "sr", "jr", "st", "mt", "gen", "gov", "sen", "capt", "col", "lt", "sgt"}
@@ -30,6 +31,7 @@ _SAME_SIGNS = re.compile(r"([^\w\s])\1{3,}")
 _BREAK = re.compile(r"""(?<=[.!?…])(["'”’)\]]*)\s+(?=["'“‘(\[]*[A-Z0-9À-ÞŠŽŁ])|\n\s*\n""")
 _CLAUSE = re.compile(r"(?<=[,;:—–])\s+|(?<=—)")
 _FIRST_LETTER = re.compile(r"[^\W\d_]")
+_PLAIN = re.compile(r"[ -~]{2,}(?![^\x00-\x7f])")
 _SPACES = re.compile(r"[^\S\n]+")
 _LONGEST_ABBREVIATION = 40
 _SHORT_SENTENCE, _SHORTEST_OPENING, _LONGEST_OPENING = 8, 3, 12
@@ -43,13 +45,42 @@ def check_text(text: str) -> str:
     Numbers beyond the quintillions are spelt out digit by digit; of one sign many times over, three are kept.
     Raises TextUnsupportedScript (naming the script) and TextEmpty.
     """
-    # Keyboards give the Greek letter as often as the micro sign.
-    kept = "".join(_kept(_few_marks(_GREEK_MU_UNIT.sub("\u00b5", text))))
-    if not any(character.isalnum() for character in kept):
+    return checked(Traced.of(text)).text
+
+
+def checked(written: Traced) -> Traced:
+    """As `check_text`, and every character that is kept knows its place in the source."""
+    found = cleaned(written)
+    if not sayable(found.text):
         raise TextEmpty()
+    return found
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether a text ends where a sentence does."""
+    return text.rstrip().rstrip("\"'”’)]").endswith((".", "!", "?", "…"))
+
+
+def sayable(text: str) -> bool:
+    """Whether there is anything to say in a text."""
+    return any(character.isalnum() for character in text)
+
+
+def cleaned(written: Traced) -> Traced:
+    """As `checked`, and may be empty. Raises TextUnsupportedScript."""
+    # Keyboards give the Greek letter as often as the micro sign.
+    text = _GREEK_MU_UNIT.sub("\u00b5", written.text)
+    parts = []
+    for start, end in _composed(text):
+        if _PLAIN.fullmatch(text, start, end):
+            parts.append(written.part(start, end))
+        else:
+            parts.append(Traced.standing_for("".join(_kept(text[start:end])), *written.span(start, end)))
+    kept = Traced.joined(parts)
     # The G2P has no words for larger numbers, and takes quadratic time for signs without end.
-    spelt = _LONG_NUMBER.sub(lambda number: " ".join(number.group()), kept)
-    return _SAME_SIGNS.sub(r"\1\1\1", spelt).strip()
+    spelt = kept.sub(_LONG_NUMBER, lambda number: " ".join(number.group()))
+    few = spelt.sub(_SAME_SIGNS, lambda signs: signs.group(1) * 3)
+    return few.part(len(few.text) - len(few.text.lstrip()), len(few.text.rstrip()))
 
 
 def sentences(text: str) -> Iterator[tuple[str, bool]]:
@@ -143,18 +174,25 @@ def _fit(text: str, fits: Callable[[str], bool]) -> bool:
     return len(text) <= (MOST_CHARACTERS if " " in text else MOST_OF_A_WORD) and fits(text)
 
 
-def _few_marks(text: str) -> str:
-    """The text without the marks beyond MOST_MARKS in a row, which take normalisation quadratic time to sort."""
-    kept, marks = [], 0
-    for character in text:
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        if marks <= MOST_MARKS:
-            kept.append(character)
-    return "".join(kept)
+def _composed(text: str) -> Iterator[tuple[int, int]]:
+    """Stretches that can be looked at on their own: plain ASCII, or a character with its combining marks."""
+    start = 0
+    while start < len(text):
+        plain = _PLAIN.match(text, start)
+        if plain:
+            yield plain.span()
+            start = plain.end()
+            continue
+        end = start + 1
+        while end < len(text) and unicodedata.combining(text[end]):
+            end += 1
+        yield start, end
+        start = end
 
 
 def _kept(text: str) -> Iterator[str]:
-    for character in unicodedata.normalize("NFC", text):
+    # Marks beyond the most take normalisation quadratic time to sort.
+    for character in unicodedata.normalize("NFC", text[: MOST_MARKS + 1]):
         category = unicodedata.category(character)
         if character in "\n\t" or character.isspace():
             yield "\n" if character in "\n\u2028\u2029" else " "

@@ -1,0 +1,80 @@
+"""What is to be said and how: plain text, or SSML, as passages that are spoken one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import text
+from .errors import TextEmpty
+from .port import Markup
+from .seams import Pause
+from .trace import Traced
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a passage differs from how the voice speaks by itself."""
+
+    rate: float = 1.0
+    """Times as fast."""
+    semitones: float = 0.0
+    """Higher."""
+    decibels: float = 0.0
+    """Louder."""
+
+
+@dataclass(frozen=True)
+class Pronunciation:
+    """How a stretch of the source must be said."""
+
+    start: int
+    """In characters of the source."""
+    end: int
+    phonemes: str
+    """In the symbols of the model's vocabulary."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Text that is spoken in one manner, and the silence after it."""
+
+    text: Traced
+    """Checked; empty where there is only silence."""
+    manner: Manner = Manner()
+    fixed: tuple[Pronunciation, ...] = ()
+    pause: Pause | float | None = None
+    """Seconds, or of natural length; None where the text itself tells."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """All that is to be said."""
+
+    source: str
+    """As it was given; what offsets count in."""
+    passages: tuple[Passage, ...]
+    words: Traced
+    """The source without its markup."""
+
+    @property
+    def spoken(self) -> str:
+        """The text of all passages, to be counted."""
+        return "".join(passage.text.text for passage in self.passages)
+
+
+def read(source: str, markup: Markup = Markup.PLAIN) -> Script:
+    """The script of a text. Cheap: a request can be refused with it before any model is loaded.
+
+    Raises TextEmpty, TextUnsupportedScript; of SSML, SsmlMalformed, SsmlUnsupported.
+    """
+    if markup is Markup.PLAIN:
+        return Script(source, (Passage(text.checked(Traced.of(source))),), Traced.of(source))
+    from . import ssml
+
+    passages, words = ssml.parse(source)
+    cleaned = tuple(
+        Passage(text.cleaned(passage.text), passage.manner, passage.fixed, passage.pause) for passage in passages
+    )
+    if not any(text.sayable(passage.text.text) for passage in cleaned):
+        raise TextEmpty()
+    return Script(source, cleaned, words)
