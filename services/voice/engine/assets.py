@@ -28,7 +28,7 @@ from . import packages, sources
 from .errors import AssetCorrupt, AssetError, AssetMissing
 from .port import Progress, unheard
 
-RECIPE: Final = "2"
+RECIPE: Final = "3"
 """Raised whenever the rewriting, or what an artefact's numbers mean, changes."""
 
 _ENCODER, _SOURCE, _DECODER, _SPEAKER = "encoder.onnx", "source.onnx", "decoder.onnx", "speaker.onnx"

@@ -88,7 +88,7 @@ class Parts:
     """PITCH -> SOURCE."""
     decoder: onnx.ModelProto
     """FEATURES, PITCH, ENERGY, AFFINES -> waveform (1, samples) at 24 kHz; the weights of the convolutions, under
-    their layers' names, may be given anew with every run."""
+    their layers' names and in 8 bits (`tape.Codes`), may be given anew with every run."""
     weights: Weights
 
 
@@ -118,8 +118,10 @@ def _model(
     inputs: list[Name],
     outputs: list[Name],
 ) -> onnx.ModelProto:
-    shapes = {item.name: list(item.dims) for item in stored}
-    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shapes.get(name)) for name in inputs]
+    known = {item.name: (item.data_type, list(item.dims)) for item in stored}
+    values = [
+        helper.make_tensor_value_info(name, *known.get(name, (onnx.TensorProto.FLOAT, None))) for name in inputs
+    ]
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(nodes, "kokoro", values, ends, stored)
     model = helper.make_model(graph, opset_imports=exported.opset_import)
@@ -183,7 +185,7 @@ class Decoder:
             channels = int(self._weights[f"{name}.pool.weight"].shape[0])
             h = tape.conv_transpose(h, f"{name}.pool", stride=2, pads=1, output_padding=1, groups=channels)
             x = tape.doubled(x)
-        h = tape.conv(h, f"{name}.conv1", pads=1)
+        h = tape.conv(h, f"{name}.conv1", pads=1, biased=False)
         h = tape.leaky(self._norm(h, f"{name}.norm2"), 0.2)
         h = tape.conv(h, f"{name}.conv2", pads=1)
         return tape.times(tape.add(h, tape.conv(x, f"{name}.conv1x1")), float(1 / np.sqrt(2)))
@@ -193,7 +195,8 @@ class Decoder:
         for index, dilation in enumerate((1, 3, 5)):
             h = tape.snake(self._norm(x, f"{name}.adain1.{index}"), f"{name}.alpha1.{index}")
             size = self._weights[f"{name}.convs1.{index}.weight"].shape[2]
-            h = tape.conv(h, f"{name}.convs1.{index}", pads=dilation * (size - 1) // 2, dilation=dilation)
+            reach = dilation * (size - 1) // 2
+            h = tape.conv(h, f"{name}.convs1.{index}", pads=reach, dilation=dilation, biased=False)
             h = tape.snake(self._norm(h, f"{name}.adain2.{index}"), f"{name}.alpha2.{index}")
             x = tape.add(x, tape.conv(h, f"{name}.convs2.{index}", pads=(size - 1) // 2))
         return x

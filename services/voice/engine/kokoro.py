@@ -59,7 +59,7 @@ class Timbre:
 
     affines: npt.NDArray[np.float32]
     """(37396,)"""
-    convolutions: Mapping[str, npt.NDArray[np.float32]]
+    convolutions: Mapping[str, npt.NDArray[Any]]
     """Weights of the convolutions that are its own, by the names of their layers."""
 
 

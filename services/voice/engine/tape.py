@@ -7,6 +7,7 @@ an output of the one graph and an input of the other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -21,6 +22,39 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 OPSET: Final = 20
 EPSILON: Final = 1e-5
+FEWEST_CHANNELS: Final = 64
+"""Of a convolution that is done in whole numbers; rounding costs more than it saves in smaller ones."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A weight in 8 bits: (codes - zero) * step."""
+
+    codes: npt.NDArray[np.uint8]
+    zero: np.uint8
+    step: np.float32
+
+    def named(self, name: Name) -> dict[Name, npt.NDArray[Any]]:
+        """The three as tensors of a weight of this name."""
+        return {
+            f"{name}:codes": self.codes,
+            f"{name}:zero": np.array(self.zero),
+            f"{name}:step": np.array(self.step),
+        }
+
+    @staticmethod
+    def of(tensors: Mapping[Name, npt.NDArray[Any]], name: Name) -> Floats:
+        """The weight that `named` has taken apart."""
+        codes, zero = tensors[f"{name}:codes"].astype(np.float32), np.float32(tensors[f"{name}:zero"])
+        return np.asarray((codes - zero) * tensors[f"{name}:step"], np.float32)
+
+
+def quantise(weight: Floats) -> Codes:
+    """The weight in 8 bits of its own range; one that comes from 8 bits of its range comes back as it was."""
+    low, high = min(float(weight.min()), 0.0), max(float(weight.max()), 0.0)
+    step = max(high - low, 1e-9) / 255
+    zero = round(-low / step)
+    return Codes(np.clip(np.round(weight / step) + zero, 0, 255).astype(np.uint8), np.uint8(zero), np.float32(step))
 
 
 class Graph:
@@ -38,20 +72,41 @@ class Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
-    def store(self, name: Name, value: npt.ArrayLike, *, integers: bool = False) -> Name:
+    def store(self, name: Name, value: npt.ArrayLike, *, kind: npt.DTypeLike = np.float32) -> Name:
         """Keeps an array under a name, once."""
         if name not in self.stored:
-            array = np.ascontiguousarray(value, np.int64 if integers else np.float32)
-            self.stored[name] = numpy_helper.from_array(array, name)
+            # Not ascontiguousarray, which would make a list of a number.
+            self.stored[name] = numpy_helper.from_array(np.array(value, kind, order="C"), name)
         return name
 
     def axes(self, *axes: int) -> Name:
         """A small list of integers."""
-        return self.store("ints:" + ",".join(map(str, axes)), axes, integers=True)
+        return self.store("ints:" + ",".join(map(str, axes)), axes, kind=np.int64)
 
     def number(self, value: float) -> Name:
         """A scalar."""
         return self.store(f"number:{value!r}", np.float32(value))
+
+    def convolved(self, x: Name, name: Name, weight: Floats, **shape: Any) -> Name:
+        """Convolution of x with a weight (out, in, kernel), kept under this name.
+
+        Large ones are done in whole numbers: what comes in is rounded to 8 bits of its own range, and the weight is
+        kept in 8 bits, of which it is made anyway. Signed values with unsigned weights are the pair for which
+        onnxruntime has a fast kernel: 0.45 of the time of floating point, where others take 0.8 to 3.3.
+        """
+        if min(weight.shape[:2]) < FEWEST_CHANNELS:
+            return self.add("Conv", x, self.store(name, weight), **shape)
+        codes = quantise(weight)
+        for ending, value in codes.named(name).items():
+            self.store(ending, value, kind=value.dtype)
+        highest, lowest = self.add("ReduceMax", x, keepdims=0), self.add("ReduceMin", x, keepdims=0)
+        reach = self.add("Max", highest, self.add("Neg", lowest), self.number(1e-9))
+        step = self.add("Mul", reach, self.number(1 / 127))
+        zero = self.store("zero:int8", 0, kind=np.int8)
+        rounded = self.add("QuantizeLinear", x, step, zero)
+        summed = self.add("ConvInteger", rounded, f"{name}:codes", zero, f"{name}:zero", **shape)
+        unit = self.add("Mul", step, f"{name}:step")
+        return self.add("Mul", self.add("Cast", summed, to=onnx.TensorProto.FLOAT), unit)
 
     def model(self, inputs: Sequence[Name], outputs: Sequence[Name]) -> onnx.ModelProto:
         """The model of this graph."""
@@ -96,20 +151,22 @@ class Tape:
         pads: int = 0,
         dilation: int = 1,
         stride: int = 1,
+        biased: bool = True,
     ) -> Name:
-        """Convolution with `{name}.weight` (out, in, kernel) and `{name}.bias`, if there is one."""
+        """Convolution with `{name}.weight` (out, in, kernel) and `{name}.bias`, if there is one; not `biased` where a
+        normalisation follows, which would take the bias out again."""
         weight = self._weights[f"{name}.weight"]
-        self.replaceable.append(self.weight(f"{name}.weight"))
-        inputs = [x, f"{name}.weight"]
-        if f"{name}.bias" in self._weights:
-            inputs.append(self.weight(f"{name}.bias"))
         shape: dict[str, Any] = {
             "dilations": [dilation],
             "strides": [stride],
             "kernel_shape": [weight.shape[2]],
             "pads": [pads, pads],
         }
-        y = self.forth.add("Conv", *inputs, **shape)
+        y = self.forth.convolved(x, f"{name}.weight", weight, **shape)
+        self.replaceable += [stored for stored in self.forth.stored if stored.startswith(f"{name}.weight")]
+        if biased and f"{name}.bias" in self._weights:
+            bias = self.forth.store(f"{name}.bias", self._weights[f"{name}.bias"].reshape(1, -1, 1))
+            y = self.forth.add("Add", y, bias)
         widened = self._rank and stride == 1 and min(weight.shape[:2]) > self._rank
         if self._follows(y, x):
             if stride != 1:
@@ -121,8 +178,7 @@ class Tape:
             def step() -> None:
                 flow = self._flow(y)
                 if flow and x in self._alive:
-                    turned = self.back.store(f"{name}.weight:turned", flipped)
-                    self._add_flow(x, self.back.add("Conv", flow, turned, **back))
+                    self._add_flow(x, self.back.convolved(flow, f"{name}.weight:turned", flipped, **back))
 
             self._steps.append(step)
         return self._with_difference(x, y, name, weight, pads, dilation) if widened else y
@@ -351,7 +407,7 @@ class Tape:
                 if flow:
                     # The reflected frame's own share is left out: one frame in thousands.
                     back = self.back
-                    last = back.store("last", [np.iinfo(np.int64).max], integers=True)
+                    last = back.store("last", [np.iinfo(np.int64).max], kind=np.int64)
                     self._add_flow(x, back.add("Slice", flow, back.axes(1), last, back.axes(2)))
 
             self._steps.append(step)
@@ -361,7 +417,7 @@ class Tape:
         """(1, samples): the inverse short-time Fourier transform of log magnitudes and the phases' angles, both
         `bins` channels of x, the phase being the sine of what the network says (iSTFTNet; Kaneko et al. 2022)."""
         forth = self.forth
-        last = forth.store("last", [np.iinfo(np.int64).max], integers=True)
+        last = forth.store("last", [np.iinfo(np.int64).max], kind=np.int64)
         magnitude = forth.add("Exp", forth.add("Slice", x, forth.axes(0), forth.axes(bins), forth.axes(1)))
         angle_in = forth.add("Slice", x, forth.axes(bins), last, forth.axes(1))
         angle = forth.add("Sin", angle_in)

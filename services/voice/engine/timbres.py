@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +13,17 @@ from onnx import numpy_helper
 from .artefact import Fitted
 from .errors import ArtefactCorrupt
 from .kokoro import Timbre
+from .tape import FEWEST_CHANNELS, Codes, quantise
 
 KEPT: Final = 2
-"""Merged voices of the high setting that stay in memory, 97 MB each."""
+"""Merged voices of the high setting that stay in memory, 25 MB each."""
 
 
 def stored_weights(decoder: Path) -> dict[str, npt.NDArray[np.float32]]:
     """The decoder's weights by the names of its layers."""
-    return {item.name: np.array(numpy_helper.to_array(item)) for item in onnx.load(decoder).graph.initializer}
+    tensors = {item.name: np.array(numpy_helper.to_array(item)) for item in onnx.load(decoder).graph.initializer}
+    coded = [name.removesuffix(":codes") for name in tensors if name.endswith(":codes")]
+    return tensors | {name: Codes.of(tensors, name) for name in coded}
 
 
 class Timbres:
@@ -46,14 +49,16 @@ class Timbres:
             return self._merged[key]
 
 
-def merged(weights: dict[str, npt.NDArray[np.float32]], fitted: Fitted) -> dict[str, npt.NDArray[np.float32]]:
+def merged(weights: dict[str, npt.NDArray[np.float32]], fitted: Fitted) -> dict[str, npt.NDArray[Any]]:
     """The convolutions' weights with their low-rank differences added. Raises ArtefactCorrupt."""
-    made = {}
+    made: dict[str, npt.NDArray[Any]] = {}
     try:
         for layer in {name.rsplit(":", 1)[0] for name in fitted.differences}:
             down, up = fitted.differences[f"{layer}:down"], fitted.differences[f"{layer}:up"]
             weight = weights[f"{layer}.weight"]
-            made[f"{layer}.weight"] = weight + (up @ down.reshape(len(down), -1)).reshape(weight.shape)
+            fresh = weight + (up @ down.reshape(len(down), -1)).reshape(weight.shape)
+            coded = min(weight.shape[:2]) >= FEWEST_CHANNELS
+            made |= quantise(fresh).named(f"{layer}.weight") if coded else {f"{layer}.weight": fresh}
     except (KeyError, ValueError) as error:
         raise ArtefactCorrupt("the voice artefact does not fit the decoder") from error
     return made
