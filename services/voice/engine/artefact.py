@@ -19,7 +19,7 @@ from .pitch import Pitch
 from .port import Level
 
 MAGIC: Final = b"VMVOICE1"
-_ARRAYS: Final = {"weights": None, "equaliser": 64, "embedding": 256}
+_ARRAYS: Final = {"weights": None, "equaliser": 64, "embedding": 256, "timbre": 128}
 _DIGEST: Final = 32
 _MOST_VOICES: Final = 64
 _MOST_FITTED: Final = 16_000_000
@@ -54,6 +54,8 @@ class Voice:
     """The three stock voices that resemble the reference most, for comparison."""
     embedding: npt.NDArray[np.float32]
     """(256,) GE2E of the reference."""
+    timbre: npt.NDArray[np.float32]
+    """(128,) what is added to the mix's timbre."""
     rate: float = 1.0
     """How much faster than the stock voices the person speaks."""
     fitted: Fitted | None = None
@@ -61,7 +63,7 @@ class Voice:
 
 
 def dump(voice: Voice, *, engine: str, model_hash: str) -> bytes:
-    """The artefact's bytes: about 2 KB, fitted 75 KB, and some MB at the high setting."""
+    """The artefact's bytes: about 3 KB, fitted 75 KB, and some MB at the high setting."""
     fitted = {} if voice.fitted is None else {"affines": voice.fitted.affines, **voice.fitted.differences}
     header = {
         "engine": engine,
@@ -100,7 +102,7 @@ def load(data: bytes, *, engine: str, model_hash: str) -> Voice:
             raise ArtefactCorrupt()
         numbers = np.frombuffer(arrays[: 4 * sum(sizes)], "<f4").astype(np.float32)
         fitted = _fitted(header, arrays[4 * sum(sizes) :])
-        weights, gains, embedding = np.split(numbers, np.cumsum(sizes)[:-1])
+        weights, gains, embedding, timbre = np.split(numbers, np.cumsum(sizes)[:-1])
         median, spread = header["pitch"]
         return Voice(
             stock=tuple(map(str, header["stock"])),
@@ -110,6 +112,7 @@ def load(data: bytes, *, engine: str, model_hash: str) -> Voice:
             gain=float(header["gain"]),
             baseline=tuple(map(str, header["baseline"])),
             embedding=embedding,
+            timbre=timbre,
             rate=float(header["rate"]),
             fitted=fitted,
         )

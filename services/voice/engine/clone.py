@@ -15,11 +15,12 @@ from typing import Final
 import numpy as np
 
 from . import artefact as artefacts
-from . import conversion, equaliser, level, reference, seams, selection, text, timing
+from . import conversion, equaliser, level, reference, seams, selection, speaker, text, timing
 from . import script as scripts
 from .assets import Assets
+from .attunement import Attunement
 from .errors import ArtefactCorrupt, Cancelled, SpeedOutOfRange, TextEmpty
-from .kokoro import RATE, Kokoro, Pack, Score, Timbre
+from .kokoro import RATE, TIMBRE, Kokoro, Pack, Score, Timbre
 from .phonemes import Phonemes, Utterance
 from .pitch import Pitch
 from .port import (
@@ -45,7 +46,13 @@ from .timing import Source
 from .trace import Cursor
 
 NAME: Final = "kokoro-v1"
-CALIBRATION: Final = "The noisy machine enjoyed a rare lie, while five boxing wizards watched my father's dog jump."
+ATTUNED: Final = (
+    "The noisy machine enjoyed a rare lie, while five boxing wizards watched my father's dog jump.",
+    "Thirty blue ships would usually measure the outer edge of this vague beach; you know how good those were.",
+)
+"""What a mix says to be moved towards the reference, and compared with it: every phoneme of English, 5 s each."""
+_STYLE_ROWS: Final = slice(60, 140)
+"""Rows of a pack are for texts of so many phonemes; these stand for all."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class KokoroEngine:
         self._phonemes = Phonemes(assets.vocabulary())
         self._packs = assets.styles()
         self._timbres = Timbres(assets.decoder, self._model.affines.offset.size)
+        self._attunement = Attunement(assets, self._model, threads=count)
         self._refiner = Refiner(assets, self._model, self._phonemes, self._encoder, threads=count)
 
     def enrol(
@@ -89,10 +97,17 @@ class KokoroEngine:
         choice = selection.choose(embedding, target, heard.pitch, bandwidth_hz=width, encoder=self._encoder)
         if cancelled():
             raise Cancelled()
-        progress("calibrating", 65)
-        pack = self._mix(choice.stock, choice.weights.tolist())
-        tokens = self._phonemes.tokens(CALIBRATION)
-        sample = self._say(tokens, pack, heard.pitch, speed=1.0, cancelled=cancelled)
+        progress("attuning", 50)
+        mixed = self._mix(choice.stock, choice.weights.tolist())
+        scores = [
+            self._model.score(self._phonemes.tokens(sentence), mixed, cancelled=cancelled).at_pitch(heard.pitch)
+            for sentence in ATTUNED
+        ]
+        style = mixed[_STYLE_ROWS].mean(axis=0)
+        timbre = self._attunement.timbre(style, scores, speaker.mel(heard.low), cancelled=cancelled)
+        progress("calibrating", 85)
+        style[:TIMBRE] += timbre
+        sample = self._model.sound(scores[0], Timbre(self._model.timbre(style), {}), cancelled=cancelled)
         shape = equaliser.difference(equaliser.envelope(sample), target, bandwidth_hz=width)
         voice = artefacts.Voice(
             stock=choice.stock,
@@ -102,6 +117,7 @@ class KokoroEngine:
             gain=level.gain_to_target(equaliser.apply(sample, shape)),
             baseline=choice.single,
             embedding=embedding,
+            timbre=timbre,
         )
         progress("done", 100)
         return Enrolment(artefacts.dump(voice, engine=self.name, model_hash=self.model_hash), heard.report)
@@ -123,7 +139,7 @@ class KokoroEngine:
         )
         made, refinement = self._refiner.refine(
             replace(voice, fitted=None),
-            self._mix(voice.stock, voice.weights.tolist()),
+            self._pack(voice),
             recordings,
             report=heard.report,
             transcripts=transcripts,
@@ -172,7 +188,7 @@ class KokoroEngine:
             transcript,
             model=self._model,
             phonemes=self._phonemes,
-            pack=self._mix(voice.stock, voice.weights.tolist()),
+            pack=self._pack(voice),
             maximum_seconds=maximum_seconds,
             progress=progress,
             cancelled=cancelled,
@@ -242,7 +258,7 @@ class KokoroEngine:
         speed: float,
         cancelled: CancelCheck,
     ) -> Iterator[Chunk]:
-        pack = self._mix(voice.stock, voice.weights.tolist())
+        pack = self._pack(voice)
         for piece in pieces:
             manner = piece.manner
             pause = seams.silence(piece.pause, rate=RATE, speed=speed * manner.rate)
@@ -273,6 +289,11 @@ class KokoroEngine:
     def _say(self, tokens: list[int], pack: Pack, pitch: Pitch, *, speed: float, cancelled: CancelCheck) -> Samples:
         score = self._model.score(tokens, pack, speed=speed, cancelled=cancelled)
         return self._model.sound(score.at_pitch(pitch), cancelled=cancelled)
+
+    def _pack(self, voice: artefacts.Voice) -> Pack:
+        pack = self._mix(voice.stock, voice.weights.tolist())
+        pack[:, :TIMBRE] += voice.timbre
+        return pack
 
     def _mix(self, names: Sequence[str], weights: Sequence[float]) -> Pack:
         mixed = sum((self._packs[name] * np.float32(weight) for name, weight in zip(names, weights, strict=True)))

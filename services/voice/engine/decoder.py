@@ -92,10 +92,10 @@ class Parts:
     weights: Weights
 
 
-def rebuild(exported: onnx.ModelProto) -> Parts:
-    """The parts of an exported decoder (`rewrite.cut`). Raises AssetCorrupt."""
+def rebuild(exported: onnx.ModelProto, *, exact: bool = False) -> Parts:
+    """The parts of an exported decoder (`rewrite.cut`); `exact` in floating point throughout. Raises AssetCorrupt."""
     weights = Weights(exported)
-    tape = Tape(weights.convolutions)
+    tape = Tape(weights.convolutions, exact=exact)
     wave = Decoder(weights.convolutions, weights.norms, tape).wave()
     nodes, needed = rewrite.reaching(exported.graph.node, [SOURCE], stop=())
     stored = [item for item in exported.graph.initializer if item.name in needed]
@@ -119,9 +119,7 @@ def _model(
     outputs: list[Name],
 ) -> onnx.ModelProto:
     known = {item.name: (item.data_type, list(item.dims)) for item in stored}
-    values = [
-        helper.make_tensor_value_info(name, *known.get(name, (onnx.TensorProto.FLOAT, None))) for name in inputs
-    ]
+    values = [helper.make_tensor_value_info(name, *known.get(name, (onnx.TensorProto.FLOAT, None))) for name in inputs]
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
     graph = helper.make_graph(nodes, "kokoro", values, ends, stored)
     model = helper.make_model(graph, opset_imports=exported.opset_import)

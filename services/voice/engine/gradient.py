@@ -34,9 +34,16 @@ class GradientDecoder:
     differences of the convolutions. For one thread at a time."""
 
     def __init__(
-        self, weights: Mapping[Name, Floats], norms: Mapping[str, Norm], *, threads: int, rank: int = 0
+        self,
+        weights: Mapping[Name, Floats],
+        norms: Mapping[str, Norm],
+        *,
+        threads: int,
+        rank: int = 0,
+        exact: bool = False,
     ) -> None:
-        tape = Tape(weights, gradient=True, rank=rank)
+        """`exact` computes in floating point throughout: twice as slow, and what tests compare with."""
+        tape = Tape(weights, gradient=True, rank=rank, exact=exact)
         self._wave = Decoder(weights, norms, tape).wave()
         tape.turn(self._wave, _FLOW)
         self.differences = tuple(tape.fitted)

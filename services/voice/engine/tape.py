@@ -60,8 +60,9 @@ def quantise(weight: Floats) -> Codes:
 class Graph:
     """An ONNX graph that grows node by node."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix, self._count = prefix, 0
+    def __init__(self, prefix: str, *, exact: bool = False) -> None:
+        """`exact` does without whole numbers."""
+        self._prefix, self._exact, self._count = prefix, exact, 0
         self.nodes: list[onnx.NodeProto] = []
         self.stored: dict[Name, onnx.TensorProto] = {}
 
@@ -94,7 +95,7 @@ class Graph:
         kept in 8 bits, of which it is made anyway. Signed values with unsigned weights are the pair for which
         onnxruntime has a fast kernel: 0.45 of the time of floating point, where others take 0.8 to 3.3.
         """
-        if min(weight.shape[:2]) < FEWEST_CHANNELS:
+        if self._exact or min(weight.shape[:2]) < FEWEST_CHANNELS:
             return self.add("Conv", x, self.store(name, weight), **shape)
         codes = quantise(weight)
         for ending, value in codes.named(name).items():
@@ -124,10 +125,13 @@ class Tape:
     With `gradient`, every layer also notes its way back, unless nothing that is fitted lies before it.
     """
 
-    def __init__(self, weights: Mapping[Name, Floats], *, gradient: bool = False, rank: int = 0) -> None:
+    def __init__(
+        self, weights: Mapping[Name, Floats], *, gradient: bool = False, rank: int = 0, exact: bool = False
+    ) -> None:
         """`weights` of the convolutions by name; with `rank`, each gets a low-rank difference that is fitted too
-        (LoRA; Hu et al. 2021): inputs `{name}:down` (rank, in, kernel) and `{name}:up` (out, rank)."""
-        self.forth, self.back = Graph("f"), Graph("b")
+        (LoRA; Hu et al. 2021): inputs `{name}:down` (rank, in, kernel) and `{name}:up` (out, rank). `exact`
+        computes in floating point throughout."""
+        self.forth, self.back = Graph("f", exact=exact), Graph("b", exact=exact)
         self._weights, self._gradient, self._rank = weights, gradient, rank
         self._steps: list[Callable[[], None]] = []
         self._flows: dict[Name, Name] = {}

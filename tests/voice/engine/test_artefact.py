@@ -15,6 +15,7 @@ VOICE = Voice(
     gain=1.25,
     baseline=("af_heart", "af_sky", "af_nova"),
     embedding=np.full(256, 1 / 16, np.float32),
+    timbre=np.linspace(-1, 1, 128, dtype=np.float32),
 )
 DATA = dump(VOICE, engine="kokoro-v1", model_hash="a" * 64)
 

@@ -114,7 +114,7 @@ class Fitting:
         self._distance = MelDistance(
             [each.recorded for each in utterances], [each.spoken for each in utterances], bandwidth_hz=bandwidth_hz
         )
-        self._target = self._average(likeness)
+        self._target = heard_through(listener, likeness)
         values = {"timbre": style, "affines": np.zeros_like(layers.offset)}
         for name, size in decoder.sizes.items():
             # One factor starts at random and the other at nothing, so that the difference is nothing at first.
@@ -174,13 +174,15 @@ class Fitting:
         """(40,) power gains of the bands: a smooth random curve of up to 6 dB."""
         return channel(self._random)
 
-    def _average(self, windows: Sequence[Floats]) -> Floats:
-        random = np.random.default_rng(1)
-        total = np.zeros(256)
-        for gains in [np.ones(_BANDS, np.float32), *(channel(random) for _ in range(_CHANNELS - 1))]:
-            mean = np.mean([self._listener.embed(window * gains) for window in windows], axis=0)
-            total += mean / np.linalg.norm(mean)
-        return np.asarray(total / np.linalg.norm(total), np.float32)
+
+def heard_through(listener: Listener, windows: Sequence[Floats]) -> Floats:
+    """(256,) of length 1: the person's mel windows (160, 40) as heard through several simulated microphones."""
+    random = np.random.default_rng(1)
+    total = np.zeros(256)
+    for gains in [np.ones(_BANDS, np.float32), *(channel(random) for _ in range(_CHANNELS - 1))]:
+        mean = np.mean([listener.embed(window * gains) for window in windows], axis=0)
+        total += mean / np.linalg.norm(mean)
+    return np.asarray(total / np.linalg.norm(total), np.float32)
 
 
 def channel(random: np.random.Generator) -> Floats:

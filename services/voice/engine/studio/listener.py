@@ -109,6 +109,13 @@ class Listener:
         return embedding.astype(np.float32), back
 
 
+def windows(mel: Floats) -> list[Floats]:
+    """The mel spectrum (frames, 40) in windows (160, 40) that overlap by half; one, padded by repeating, if short."""
+    if len(mel) < WINDOW:
+        mel = np.resize(mel, (WINDOW, mel.shape[1]))
+    return [mel[start : start + WINDOW] for start in range(0, len(mel) - WINDOW + 1, WINDOW // 2)]
+
+
 def _sigmoid(x: Floats) -> Floats:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)), np.float32)
 

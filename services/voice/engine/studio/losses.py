@@ -22,6 +22,8 @@ _LOW_HZ, _HIGH_HZ = 40.0, 12000.0
 _FLOOR: Final = 3e-4
 """Of a band's mean power: what lies below is noise, and not to be learnt."""
 _ACTIVE: Final = 1e-3
+_QUIET: Final = 1e-3
+"""Of the loud frames' power: what lies below is a pause."""
 
 Mel = npt.NDArray[np.float32]
 
@@ -77,6 +79,7 @@ class MelDistance:
         lies above the recordings' bandwidth."""
         self._floors: list[Mel] = []
         self._above: list[npt.NDArray[np.bool_]] = []
+        self._quiet: list[float] = []
         for size, hop, bands in RESOLUTIONS:
             heard, made = (
                 np.concatenate([_active(_mel(samples, size, hop, bands)) for samples in group])
@@ -86,12 +89,18 @@ class MelDistance:
             floor = np.where(above, made.mean(axis=0), heard.mean(axis=0)) * _FLOOR + 1e-9
             self._floors.append(floor.astype(np.float32))
             self._above.append(above)
+            self._quiet.append(float(heard.sum(axis=1).mean()) * _QUIET)
 
     def target(self, recorded: Samples, spoken: Samples) -> list[Mel]:
-        """What a waveform of the same length should come to, at each resolution."""
+        """What a waveform of the same length should come to, at each resolution; in pauses no louder than `spoken`,
+        so that the room is not learnt."""
         targets = []
-        for (size, hop, bands), floor, above in zip(RESOLUTIONS, self._floors, self._above, strict=True):
+        for (size, hop, bands), floor, above, quiet in zip(
+            RESOLUTIONS, self._floors, self._above, self._quiet, strict=True
+        ):
             heard, made = (_mel(samples, size, hop, bands) for samples in (recorded, spoken))
+            pause = (heard.sum(axis=1) < quiet)[:, None]
+            heard = np.where(pause, np.minimum(heard, made), heard)
             targets.append(np.log(np.where(above, made, heard) + floor).astype(np.float32))
         return targets
 

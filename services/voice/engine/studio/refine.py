@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import soxr  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from .. import artefact as artefacts
 from .. import audio, equaliser, level, sessions, speaker, timbres
@@ -18,7 +19,7 @@ from ..phonemes import Phonemes
 from ..port import CancelCheck, Depth, Progress, Refinement, Report, Samples
 from ..speaker import SpeakerEncoder
 from .fitting import CROP, Fit, Fitting, Utterance
-from .listener import WINDOW, Listener
+from .listener import Listener, windows
 from .preparation import prepare
 from .transcription import transcribe
 
@@ -34,7 +35,7 @@ LEAST_SPEECH_S: Final = 10.0
 LEAST_PACE, MOST_PACE = 0.85, 1.18
 _HELD_OUT: Final = 0.15
 _LEAST_HELD_S: Final = 3.0
-_CHECKS: Final = 4
+_CHECKS: Final = 5
 _PATIENCE: Final = 2
 _STYLE_ROWS: Final = slice(60, 140)
 
@@ -47,7 +48,7 @@ class Setting:
     rank: int
 
 
-SETTINGS: Final = {Depth.STANDARD: Setting(steps=160, rank=0), Depth.HIGH: Setting(steps=160, rank=16)}
+SETTINGS: Final = {Depth.STANDARD: Setting(steps=200, rank=0), Depth.HIGH: Setting(steps=300, rank=16)}
 
 
 class Refiner:
@@ -126,13 +127,15 @@ class Refiner:
                 worse += 1
             return worse < _PATIENCE
 
-        fitting.run(
-            setting.steps,
-            check=check,
-            every=-(-setting.steps // _CHECKS),
-            progress=lambda share: progress("fitting", 20 + int(75 * share)),
-            cancelled=cancelled,
-        )
+        # The encoder's steps are too small to be shared between threads, which would only wait for each other.
+        with threadpool_limits(limits=1, user_api="blas"):
+            fitting.run(
+                setting.steps,
+                check=check,
+                every=-(-setting.steps // _CHECKS),
+                progress=lambda share: progress("fitting", 20 + int(75 * share)),
+                cancelled=cancelled,
+            )
         if best is None:
             raise Cancelled()
         after, fit = best
@@ -165,8 +168,7 @@ class Refiner:
 
     def _windows(self, utterances: Sequence[Utterance]) -> list[Floats]:
         joined = np.concatenate([each.recorded for each in utterances])
-        mel = speaker.mel(np.asarray(soxr.resample(joined, RATE, speaker.RATE), np.float32))
-        return [mel[start : start + WINDOW] for start in range(0, len(mel) - WINDOW + 1, WINDOW // 2)]
+        return windows(speaker.mel(np.asarray(soxr.resample(joined, RATE, speaker.RATE), np.float32)))
 
 
 def _decoded(recordings: Sequence[bytes], maximum_seconds: float) -> list[Samples]:
