@@ -10,6 +10,10 @@ TARGET_DB: Final = -23.0
 """RMS of active speech relative to full scale; leaves about 20 dB for peaks."""
 _KNEE, _CEILING = 0.8, 0.98
 _FRAME: Final = 480
+_PAUSE_DB: Final = TARGET_DB - 38
+"""Below it, speech at TARGET_DB has only breath and noise."""
+_EXPANSION_MOST_DB: Final = 18.0
+_EXPANSION_FRAME: Final = 240
 
 
 def active_rms(samples: Samples) -> float:
@@ -26,6 +30,22 @@ def gain_to_target(samples: Samples) -> float:
     """The factor that brings speech to TARGET_DB; 1 for silence."""
     level = active_rms(samples)
     return float(10 ** (TARGET_DB / 20) / level) if level > 1e-6 else 1.0
+
+
+def quietened(samples: Samples) -> Samples:
+    """Speech at TARGET_DB and 24 kHz, with every decibel below TARGET_DB - 38 doubled, by 18 dB at most: fitting and
+    equalising lift the noise in pauses (a downward expander)."""
+    count = samples.size // _EXPANSION_FRAME
+    if count < 3:
+        return samples
+    powers = np.mean(samples[: count * _EXPANSION_FRAME].reshape(count, -1).astype(np.float64) ** 2, axis=1)
+    # The loudest of three frames: an onset is open before it begins.
+    padded = np.pad(10 * np.log10(powers + 1e-12), 1, mode="edge")
+    levels = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    gains = np.clip(levels - _PAUSE_DB, -_EXPANSION_MOST_DB, 0)
+    places = (np.arange(count) + 0.5) * _EXPANSION_FRAME
+    curve = 10 ** (np.interp(np.arange(samples.size), places, gains) / 20)
+    return np.asarray(samples * curve, np.float32)
 
 
 def limited(samples: Samples) -> Samples:

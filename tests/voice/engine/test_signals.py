@@ -71,6 +71,17 @@ def test_limiter_keeps_soft_sound_and_bends_peaks() -> None:
     np.testing.assert_array_equal(bent[soft], ramp[soft])
 
 
+def test_pauses_are_made_quieter_and_speech_is_left_alone(high: Samples) -> None:
+    spoken = level.levelled(high)
+    hum = (10 ** (-70 / 20) * np.sqrt(2) * np.sin(np.arange(24000) * 0.05)).astype(np.float32)
+
+    made = level.quietened(np.concatenate([spoken, hum]))
+
+    assert level.active_rms(made[: high.size]) == pytest.approx(level.active_rms(spoken), rel=0.01)
+    assert 20 * np.log10(np.std(made[-20000:])) == pytest.approx(-79, abs=0.5)
+    assert np.abs(made[: high.size]).max() == pytest.approx(np.abs(spoken).max())
+
+
 def test_level_does_not_count_pauses(high: Samples) -> None:
     with_pause = np.concatenate([high, np.zeros(24000 * 10, np.float32)])
 

@@ -37,6 +37,8 @@ _HELD_OUT: Final = 0.15
 _LEAST_HELD_S: Final = 3.0
 _CHECKS: Final = 5
 _PATIENCE: Final = 2
+_TOLERANCE: Final = 0.015
+"""Of likeness between checks: what two sentences vary by."""
 _STYLE_ROWS: Final = slice(60, 140)
 
 
@@ -116,12 +118,14 @@ class Refiner:
             bandwidth_hz=report.bandwidth_hz,
         )
         best: tuple[float, Fit] | None = None
-        worse = 0
+        peak, worse = -1.0, 0
 
         def check(fit: Fit) -> bool:
-            nonlocal best, worse
+            # The encoder is soon content, and further steps still make the sound more like: only a clear loss counts.
+            nonlocal best, peak, worse
             likeness = self._likeness(paced, pack, self._timbre(fit, weights), target)
-            if best is None or likeness > best[0]:
+            peak = max(peak, likeness)
+            if likeness > peak - _TOLERANCE:
                 best, worse = (likeness, fit), 0
             else:
                 worse += 1
