@@ -1,4 +1,4 @@
-"""Simulated microphones, rooms and noise, so that a recording's channel does not count as its voice."""
+"""Simulated microphones, rooms, noise and codecs, so that a recording's channel does not count as its voice."""
 
 from typing import Any
 
@@ -7,12 +7,15 @@ import numpy.typing as npt
 
 from services.voice.engine.port import Samples
 
-RATE = 16000
+from .lossy import CODECS, RATE, through_codec
 
 
-def through_channel(samples: Samples, seed: int) -> Samples:
+def through_channel(samples: Samples, seed: int, *, codec: bool = True) -> Samples:
     """Mono speech at RATE Hz through another microphone (a smooth curve of 5 to 9 dB), another room (0.15 to 0.35 s
-    of exponential decay) and coloured noise 22 to 32 dB below; the same for the same seed."""
+    of exponential decay), coloured noise 22 to 32 dB below and one of CODECS; the same for the same seed.
+
+    Peaks at 0.7. Without `codec` all but the last is the same.
+    """
     random = np.random.default_rng(seed)
     count = samples.size
     corners = np.cumsum(random.normal(0, 1, 8))
@@ -33,7 +36,17 @@ def through_channel(samples: Samples, seed: int) -> Samples:
     noise = np.cumsum(random.normal(0, 1, count))
     noise -= np.convolve(noise, np.ones(400) / 400, "same")
     shaped = shaped + noise / noise.std() * shaped.std() * 10 ** (-random.uniform(22, 32) / 20)
-    return np.asarray(shaped / np.abs(shaped).max() * 0.7, np.float32)
+    recorded = np.asarray(shaped / np.abs(shaped).max() * 0.7, np.float32)
+    if not codec:
+        return recorded
+    heard = through_codec(recorded, codec_of(seed))
+    return np.asarray(heard / np.abs(heard).max() * 0.7, np.float32)
+
+
+def codec_of(seed: int) -> str:
+    """Which of CODECS the channel of this seed has."""
+    # A generator of its own, so that the rest of the channel does not change with the codecs that there are.
+    return str(np.random.default_rng([seed, 1]).choice(list(CODECS)))
 
 
 def _convolved(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -21,11 +21,11 @@ class Person:
 
     enrolled: Vector
     """The recordings that a voice is learnt from."""
-    held: Vector
-    """Other speech of theirs."""
     elsewhere: Sequence[Vector]
-    """That other speech through simulated channels."""
+    """Other speech of theirs, in each of some channels."""
     pitch_hz: float
+    pieces: Sequence[Vector] = ()
+    """The recordings that a voice is learnt from, a few seconds each."""
 
 
 def likeness(clone: Vector, person: Person) -> float:
@@ -56,6 +56,19 @@ def nearest(clones: Sequence[Vector], people: Sequence[Mapping[str, Person]]) ->
     )
 
 
+def threshold(people: Mapping[str, Person]) -> tuple[float, float]:
+    """(equal error rate, threshold) of taking pieces of real speech for the person that they claim to be."""
+    same = [likeness(piece, person) for person in people.values() for piece in person.pieces]
+    different = [
+        likeness(piece, person)
+        for name, person in people.items()
+        for other, stranger in people.items()
+        if other != name
+        for piece in stranger.pieces
+    ]
+    return equal_error(same, different)
+
+
 def equal_error(same: Sequence[float], different: Sequence[float]) -> tuple[float, float]:
     """(rate, threshold) at which as many of the same person are refused as strangers are accepted."""
     thresholds = np.sort(np.concatenate([same, different]))
@@ -65,7 +78,7 @@ def equal_error(same: Sequence[float], different: Sequence[float]) -> tuple[floa
     return float((accepted[best] + refused[best]) / 2), float(thresholds[best])
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: int) -> tuple[float, float]:
     """The 95 % interval of a rate (Wilson 1927)."""
     if not trials:
         return 0.0, 1.0

@@ -17,3 +17,10 @@ TWO_CLAUSES: Final = (
     "When the last train had left the station, the guard locked every door and walked slowly home along the river."
 )
 """About twenty words: the sentence by which speed is measured."""
+
+PAUSED: Final = (
+    "Listen now. On Monday, after the rain had stopped, we walked along the shore; the wind, cold and steady, came "
+    "from the north, and, as always, nobody spoke."
+)
+"""Full of pauses within a sentence: the text by which their level is measured. The first sentence is there because an
+engine may cut what it says first into pieces."""
