@@ -19,10 +19,15 @@ from services.voice.engine import KokoroEngine, assets, audio, pitch
 from services.voice.engine.errors import TranscriptUnclear
 from services.voice.engine.port import Samples, whole
 
-from .channels import RATE as LOW_RATE
-from .measures import Person, Vector, likeness, word_errors
-from .run import ENROLMENT_FILES, EXTENSIONS, Ears, Recogniser, low, people, say, speakers
+from .cache import Cache
+from .folder import ENROLMENT_FILES, EXTENSIONS, speakers
+from .gathering import listening_code
+from .hearing import HEADLINE, Encoders, Heard, People, crowd
+from .lossy import RATE as LOW_RATE
+from .measures import likeness, word_errors
+from .recognition import Recogniser
 from .sentences import SENTENCES
+from .voices import lowered
 
 _STEP_S: Final = 0.01
 
@@ -77,8 +82,10 @@ def main() -> None:
     pairs = [tuple(pair.split(":")) for pair in arguments.pairs.split(",") if pair] or list(
         zip(names, names[1:] + names[:1], strict=True)
     )
-    engine, ears, recogniser = KokoroEngine(assets.load()), Ears(assets.load()), Recogniser()
-    known = people(list(found.values()), ears, seed=arguments.seed)
+    engine, ears, recogniser = KokoroEngine(assets.load()), Encoders(assets.load().speaker), Recogniser()
+    cache = Cache(Path("build") / "eval")
+    crowds = crowd(list(found.values()), ears, seed=arguments.seed, far=0, cache=cache, code=listening_code())
+    known = crowds[HEADLINE]
     rows = []
     for source, target in pairs:
         artefact = engine.enrol(found[target].enrolment).artefact
@@ -88,7 +95,7 @@ def main() -> None:
             data = file.read_bytes()
             recording = audio.decode(data, sample_rate=LOW_RATE).samples
             try:
-                converted = low(whole(engine.convert(artefact, data)))
+                converted = lowered(whole(engine.convert(artefact, data)), engine.sample_rate)
             except TranscriptUnclear as unclear:
                 print(f"{file.name}: {unclear}", flush=True)
                 refused += 1
@@ -99,7 +106,8 @@ def main() -> None:
             made.append(converted)
             heard.append(recording)
         joined = ears.hear(np.concatenate(made))
-        spoken = ears.hear(np.concatenate(say(engine, artefact, SENTENCES[:4])))
+        texts = [whole(engine.speak(artefact, sentence)) for sentence in SENTENCES[:4]]
+        spoken = ears.hear(np.concatenate([lowered(text, engine.sample_rate) for text in texts]))
         contours = [melody(one, other) for one, other in zip(heard, made, strict=True)]
         ours, theirs = (np.concatenate([pair[k] - np.median(pair[k]) for pair in contours]) for k in (1, 0))
         rows.append(
@@ -119,7 +127,7 @@ def main() -> None:
         print(rows[-1], flush=True)
 
 
-def _likeness(heard: tuple[Vector, Vector], known: tuple[dict[str, Person], ...], name: str) -> tuple[float, float]:
+def _likeness(heard: Heard, known: People, name: str) -> tuple[float, float]:
     fitting, independent = (likeness(vector, of[name]) for vector, of in zip(heard, known, strict=True))
     return fitting, independent
 

@@ -17,7 +17,7 @@ ENROLMENT_FILES: Final = 5
 ENROLMENT_SECONDS: Final = 30
 """Of them that the person's own likeness is measured by."""
 HELD_SECONDS: Final = 20
-_EXTENSIONS: Final = {".flac", ".wav", ".mp3", ".m4a", ".ogg", ".opus"}
+EXTENSIONS: Final = {".flac", ".wav", ".mp3", ".m4a", ".ogg", ".opus"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def speakers(folder: Path) -> list[Speaker]:
     """
     found = []
     for place in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = sorted(path for path in place.iterdir() if path.suffix.lower() in _EXTENSIONS)
+        files = sorted(path for path in place.iterdir() if path.suffix.lower() in EXTENSIONS)
         if len(files) <= ENROLMENT_FILES:
             continue
         contents = [file.read_bytes() for file in files]
