@@ -30,7 +30,8 @@ def of_errors() -> set[str]:
 def of_failures() -> set[str]:
     """The reasons in `Failure` of a voice or speech."""
     given_up = {name for source in _sources() for name in _FAILED.findall(source)}
-    recordings = {each.reason for each in engine.RecordingError.__subclasses__()}
+    # What is said in it matters to a conversion, which is no job.
+    recordings = {each.reason for each in engine.RecordingError.__subclasses__()} - {engine.TranscriptUnclear.reason}
     # What only the engine itself finds out, once it is asked to speak.
     spoken = (
         engine.TextEmpty,

@@ -24,6 +24,11 @@ from .studio.listener import Listener, windows
 
 Floats = npt.NDArray[np.float32]
 
+ATTUNED: Final = (
+    "The noisy machine enjoyed a rare lie, while five boxing wizards watched my father's dog jump.",
+    "Thirty blue ships would usually measure the outer edge of this vague beach; you know how good those were.",
+)
+"""What a mix says to be moved towards the reference, and compared with it: every phoneme of English, 5 s each."""
 STEPS: Final = 8
 RATE: Final = 0.06
 _LAST: Final = 0.2

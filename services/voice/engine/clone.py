@@ -18,9 +18,9 @@ from . import artefact as artefacts
 from . import conversion, equaliser, level, reference, seams, selection, speaker, text, timing
 from . import script as scripts
 from .assets import Assets
-from .attunement import Attunement
+from .attunement import ATTUNED, Attunement
 from .errors import ArtefactCorrupt, Cancelled, SpeedOutOfRange, TextEmpty
-from .kokoro import RATE, TIMBRE, Kokoro, Pack, Score, Timbre
+from .kokoro import RATE, STYLE_ROWS, TIMBRE, Kokoro, Pack, Score, Timbre
 from .phonemes import Phonemes, Utterance
 from .pitch import Pitch
 from .port import (
@@ -46,13 +46,6 @@ from .timing import Source
 from .trace import Cursor
 
 NAME: Final = "kokoro-v1"
-ATTUNED: Final = (
-    "The noisy machine enjoyed a rare lie, while five boxing wizards watched my father's dog jump.",
-    "Thirty blue ships would usually measure the outer edge of this vague beach; you know how good those were.",
-)
-"""What a mix says to be moved towards the reference, and compared with it: every phoneme of English, 5 s each."""
-_STYLE_ROWS: Final = slice(60, 140)
-"""Rows of a pack are for texts of so many phonemes; these stand for all."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +92,9 @@ class KokoroEngine:
             raise Cancelled()
         progress("attuning", 50)
         mixed = self._mix(choice.stock, choice.weights.tolist())
-        scores = [
-            self._model.score(self._phonemes.tokens(sentence), mixed, cancelled=cancelled).at_pitch(heard.pitch)
-            for sentence in ATTUNED
-        ]
-        style = mixed[_STYLE_ROWS].mean(axis=0)
+        said = [self._model.score(self._phonemes.tokens(sentence), mixed, cancelled=cancelled) for sentence in ATTUNED]
+        scores = [score.at_pitch(heard.pitch) for score in said]
+        style = mixed[STYLE_ROWS].mean(axis=0)
         timbre = self._attunement.timbre(style, scores, speaker.mel(heard.low), cancelled=cancelled)
         progress("calibrating", 85)
         style[:TIMBRE] += timbre

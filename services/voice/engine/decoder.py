@@ -17,8 +17,9 @@ from onnx import helper, numpy_helper
 from . import rewrite
 from .assets import Norm
 from .errors import AssetCorrupt
+from .graph import Floats, Name
+from .layers import Layers
 from .seam import AFFINES, ENERGY, FEATURES, PITCH, SOURCE
-from .tape import Floats, Name, Tape
 
 TIMBRE: Final = 128
 """Numbers of a style that reach the decoder."""
@@ -88,14 +89,14 @@ class Parts:
     """PITCH -> SOURCE."""
     decoder: onnx.ModelProto
     """FEATURES, PITCH, ENERGY, AFFINES -> waveform (1, samples) at 24 kHz; the weights of the convolutions, under
-    their layers' names and in 8 bits (`tape.Codes`), may be given anew with every run."""
+    their layers' names and in 8 bits (`graph.Codes`), may be given anew with every run."""
     weights: Weights
 
 
 def rebuild(exported: onnx.ModelProto, *, exact: bool = False) -> Parts:
     """The parts of an exported decoder (`rewrite.cut`); `exact` in floating point throughout. Raises AssetCorrupt."""
     weights = Weights(exported)
-    tape = Tape(weights.convolutions, exact=exact)
+    tape = Layers(weights.convolutions, exact=exact)
     wave = Decoder(weights.convolutions, weights.norms, tape).wave()
     nodes, needed = rewrite.reaching(exported.graph.node, [SOURCE], stop=())
     stored = [item for item in exported.graph.initializer if item.name in needed]
@@ -130,7 +131,7 @@ def _model(
 class Decoder:
     """The layers, on a tape."""
 
-    def __init__(self, weights: Mapping[Name, Floats], norms: Mapping[str, Norm], tape: Tape) -> None:
+    def __init__(self, weights: Mapping[Name, Floats], norms: Mapping[str, Norm], tape: Layers) -> None:
         self._weights, self._norms, self._tape = weights, norms, tape
 
     def wave(self) -> Name:

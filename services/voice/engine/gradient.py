@@ -14,8 +14,9 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from . import sessions
 from .assets import Norm
 from .decoder import Decoder
+from .graph import Floats, Name
+from .layers import Layers
 from .seam import AFFINES, ENERGY, FEATURES, PITCH, SOURCE
-from .tape import Floats, Name, Tape
 
 _FLOW: Final = "flow"
 
@@ -43,7 +44,7 @@ class GradientDecoder:
         exact: bool = False,
     ) -> None:
         """`exact` computes in floating point throughout: twice as slow, and what tests compare with."""
-        tape = Tape(weights, gradient=True, rank=rank, exact=exact)
+        tape = Layers(weights, gradient=True, rank=rank, exact=exact)
         self._wave = Decoder(weights, norms, tape).wave()
         tape.turn(self._wave, _FLOW)
         self.differences = tuple(tape.fitted)

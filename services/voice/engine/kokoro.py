@@ -16,6 +16,8 @@ from .seam import AFFINES, DURATIONS, ENERGY, FEATURES, PITCH
 RATE: Final = 24000
 TIMBRE: Final = 128
 """A style is 256 numbers: the first 128 are timbre (decoder), the rest prosody (encoder)."""
+STYLE_ROWS: Final = slice(60, 140)
+"""Rows of a pack are for texts of so many phonemes; these stand for all."""
 _VOICED_HZ: Final = 30.0
 _LEAST_SPREAD, _MOST_SPREAD = 0.7, 1.25
 

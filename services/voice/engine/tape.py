@@ -7,116 +7,13 @@ an output of the one graph and an input of the other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import onnx
-from onnx import helper, numpy_helper
 
-Name: TypeAlias = str
-"""Of a tensor in a graph."""
+from .graph import Floats, Graph, Name
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-
-OPSET: Final = 20
-EPSILON: Final = 1e-5
-FEWEST_CHANNELS: Final = 64
-"""Of a convolution that is done in whole numbers; rounding costs more than it saves in smaller ones."""
-
-
-@dataclass(frozen=True)
-class Codes:
-    """A weight in 8 bits: (codes - zero) * step."""
-
-    codes: npt.NDArray[np.uint8]
-    zero: np.uint8
-    step: np.float32
-
-    def named(self, name: Name) -> dict[Name, npt.NDArray[Any]]:
-        """The three as tensors of a weight of this name."""
-        return {
-            f"{name}:codes": self.codes,
-            f"{name}:zero": np.array(self.zero),
-            f"{name}:step": np.array(self.step),
-        }
-
-    @staticmethod
-    def of(tensors: Mapping[Name, npt.NDArray[Any]], name: Name) -> Floats:
-        """The weight that `named` has taken apart."""
-        codes, zero = tensors[f"{name}:codes"].astype(np.float32), np.float32(tensors[f"{name}:zero"])
-        return np.asarray((codes - zero) * tensors[f"{name}:step"], np.float32)
-
-
-def quantise(weight: Floats) -> Codes:
-    """The weight in 8 bits of its own range; one that comes from 8 bits of its range comes back as it was."""
-    low, high = min(float(weight.min()), 0.0), max(float(weight.max()), 0.0)
-    step = max(high - low, 1e-9) / 255
-    zero = round(-low / step)
-    return Codes(np.clip(np.round(weight / step) + zero, 0, 255).astype(np.uint8), np.uint8(zero), np.float32(step))
-
-
-class Graph:
-    """An ONNX graph that grows node by node."""
-
-    def __init__(self, prefix: str, *, exact: bool = False) -> None:
-        """`exact` does without whole numbers."""
-        self._prefix, self._exact, self._count = prefix, exact, 0
-        self.nodes: list[onnx.NodeProto] = []
-        self.stored: dict[Name, onnx.TensorProto] = {}
-
-    def add(self, kind: str, *inputs: Name, name: Name = "", **attributes: Any) -> Name:
-        """Adds a node; gives its output, under this name or one of its own."""
-        self._count += 1
-        output = name or f"{self._prefix}{self._count}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
-
-    def store(self, name: Name, value: npt.ArrayLike, *, kind: npt.DTypeLike = np.float32) -> Name:
-        """Keeps an array under a name, once."""
-        if name not in self.stored:
-            # Not ascontiguousarray, which would make a list of a number.
-            self.stored[name] = numpy_helper.from_array(np.array(value, kind, order="C"), name)
-        return name
-
-    def axes(self, *axes: int) -> Name:
-        """A small list of integers."""
-        return self.store("ints:" + ",".join(map(str, axes)), axes, kind=np.int64)
-
-    def number(self, value: float) -> Name:
-        """A scalar."""
-        return self.store(f"number:{value!r}", np.float32(value))
-
-    def convolved(self, x: Name, name: Name, weight: Floats, **shape: Any) -> Name:
-        """Convolution of x with a weight (out, in, kernel), kept under this name.
-
-        Large ones are done in whole numbers: what comes in is rounded to 8 bits of its own range, and the weight is
-        kept in 8 bits, of which it is made anyway. Signed values with unsigned weights are the pair for which
-        onnxruntime has a fast kernel: 0.45 of the time of floating point, where others take 0.8 to 3.3.
-        """
-        if self._exact or min(weight.shape[:2]) < FEWEST_CHANNELS:
-            return self.add("Conv", x, self.store(name, weight), **shape)
-        codes = quantise(weight)
-        for ending, value in codes.named(name).items():
-            self.store(ending, value, kind=value.dtype)
-        highest, lowest = self.add("ReduceMax", x, keepdims=0), self.add("ReduceMin", x, keepdims=0)
-        reach = self.add("Max", highest, self.add("Neg", lowest), self.number(1e-9))
-        step = self.add("Mul", reach, self.number(1 / 127))
-        zero = self.store("zero:int8", 0, kind=np.int8)
-        rounded = self.add("QuantizeLinear", x, step, zero)
-        summed = self.add("ConvInteger", rounded, f"{name}:codes", zero, f"{name}:zero", **shape)
-        unit = self.add("Mul", step, f"{name}:step")
-        return self.add("Mul", self.add("Cast", summed, to=onnx.TensorProto.FLOAT), unit)
-
-    def model(self, inputs: Sequence[Name], outputs: Sequence[Name]) -> onnx.ModelProto:
-        """The model of this graph."""
-        values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in inputs]
-        ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
-        graph = helper.make_graph(self.nodes, "decoder", values, ends, list(self.stored.values()))
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-        model.ir_version = 9
-        return model
+__all__ = ["Tape"]
 
 
 class Tape:
@@ -263,53 +160,6 @@ class Tape:
             self._steps.append(step)
         return y
 
-    def norm(self, x: Name, scale: Name, shift: Name) -> Name:
-        """Instance normalisation over time, then `scale` and `shift`, both (channels,) and fitted (AdaIN; Huang and
-        Belongie 2017)."""
-        y = self.forth.add("InstanceNormalization", x, scale, shift, epsilon=EPSILON)
-        self._alive.add(y)
-
-        def step() -> None:
-            flow = self._flow(y)
-            if flow is None:
-                return
-            back, time = self.back, self.back.axes(2)
-            saved = self._save(x)
-            centred = back.add("Sub", saved, back.add("ReduceMean", saved, time))
-            variance = back.add("ReduceMean", back.add("Mul", centred, centred), time)
-            deviation = back.add("Sqrt", back.add("Add", variance, back.number(EPSILON)))
-            normal = back.add("Div", centred, deviation)
-            product = back.add("Mul", flow, normal)
-            self.gradients[scale] = back.add("ReduceSum", product, back.axes(0, 2), keepdims=0)
-            self.gradients[shift] = back.add("ReduceSum", flow, back.axes(0, 2), keepdims=0)
-            if x in self._alive:
-                rest = back.add("Sub", flow, back.add("ReduceMean", flow, time))
-                rest = back.add("Sub", rest, back.add("Mul", normal, back.add("ReduceMean", product, time)))
-                gain = back.add("Div", back.add("Unsqueeze", scale, back.axes(0, 2)), deviation)
-                self._add_flow(x, back.add("Mul", rest, gain))
-
-        self._steps.append(step)
-        return y
-
-    def snake(self, x: Name, name: str) -> Name:
-        """x + sin²(a x) / a with `name` (1, channels, 1) as a (Ziyin et al. 2020)."""
-        frequency = self._weights[name]
-        forth = self.forth
-        sine = forth.add("Sin", forth.add("Mul", x, self.weight(name)))
-        inverse = forth.store(f"{name}:inverse", 1 / frequency)
-        y = forth.add("Add", x, forth.add("Mul", forth.add("Mul", sine, sine), inverse))
-        if self._follows(y, x):
-
-            def step() -> None:
-                flow = self._flow(y)
-                if flow:
-                    double = self.back.store(f"{name}:double", 2 * frequency)
-                    slope = self.back.add("Sin", self.back.add("Mul", self._save(x), double))
-                    self._add_flow(x, self.back.add("Add", flow, self.back.add("Mul", flow, slope)))
-
-            self._steps.append(step)
-        return y
-
     def leaky(self, x: Name, slope: float) -> Name:
         """max(x, slope · x)."""
         y = self.forth.add("LeakyRelu", x, alpha=slope)
@@ -373,85 +223,6 @@ class Tape:
                     start += channels
 
             self._steps.append(step)
-        return y
-
-    def doubled(self, x: Name) -> Name:
-        """Every frame twice."""
-        forth = self.forth
-        y = forth.add(
-            "Resize",
-            x,
-            "",
-            forth.store("scales:2", np.array([1, 1, 2])),
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-        )
-        if self._follows(y, x):
-
-            def step() -> None:
-                flow = self._flow(y)
-                if flow:
-                    back = self.back
-                    pairs = back.add("Reshape", flow, back.axes(0, 0, -1, 2))
-                    self._add_flow(x, back.add("ReduceSum", pairs, back.axes(3), keepdims=0))
-
-            self._steps.append(step)
-        return y
-
-    def led_in(self, x: Name) -> Name:
-        """One frame more at the start, a reflection: the second frame."""
-        forth = self.forth
-        second = forth.add("Slice", x, forth.axes(1), forth.axes(2), forth.axes(2))
-        y = forth.add("Concat", second, x, axis=2)
-        if self._follows(y, x):
-
-            def step() -> None:
-                flow = self._flow(y)
-                if flow:
-                    # The reflected frame's own share is left out: one frame in thousands.
-                    back = self.back
-                    last = back.store("last", [np.iinfo(np.int64).max], kind=np.int64)
-                    self._add_flow(x, back.add("Slice", flow, back.axes(1), last, back.axes(2)))
-
-            self._steps.append(step)
-        return y
-
-    def wave(self, x: Name, *, bins: int, basis: str, stride: int, cut: int, gain: float) -> Name:
-        """(1, samples): the inverse short-time Fourier transform of log magnitudes and the phases' angles, both
-        `bins` channels of x, the phase being the sine of what the network says (iSTFTNet; Kaneko et al. 2022)."""
-        forth = self.forth
-        last = forth.store("last", [np.iinfo(np.int64).max], kind=np.int64)
-        magnitude = forth.add("Exp", forth.add("Slice", x, forth.axes(0), forth.axes(bins), forth.axes(1)))
-        angle_in = forth.add("Slice", x, forth.axes(bins), last, forth.axes(1))
-        angle = forth.add("Sin", angle_in)
-        cosine, sine = forth.add("Cos", angle), forth.add("Sin", angle)
-        real, imaginary = forth.add("Mul", magnitude, cosine), forth.add("Mul", magnitude, sine)
-        kernel = self._weights[basis]
-        shape: dict[str, Any] = {"strides": [stride], "kernel_shape": [kernel.shape[2]]}
-        summed = forth.add("ConvTranspose", forth.add("Concat", real, imaginary, axis=1), self.weight(basis), **shape)
-        kept = forth.add("Slice", summed, forth.axes(cut), forth.axes(-cut), forth.axes(2))
-        y = forth.add("Squeeze", forth.add("Mul", kept, forth.number(gain)), forth.axes(1))
-        self._alive.add(y)
-
-        def step() -> None:
-            flow = self._flow(y)
-            if flow is None:
-                return
-            back = self.back
-            flow = back.add("Mul", back.add("Unsqueeze", flow, back.axes(1)), back.number(gain))
-            flow = back.add("Pad", flow, back.axes(0, 0, cut, 0, 0, cut))
-            both = back.add("Conv", flow, back.store(basis, kernel), **shape)
-            to_real = back.add("Slice", both, back.axes(0), back.axes(bins), back.axes(1))
-            to_imaginary = back.add("Slice", both, back.axes(bins), back.axes(2 * bins), back.axes(1))
-            real_, imaginary_ = self._save(real), self._save(imaginary)
-            # magnitude is an exponential: its own derivative.
-            to_logs = back.add("Add", back.add("Mul", to_real, real_), back.add("Mul", to_imaginary, imaginary_))
-            to_angle = back.add("Sub", back.add("Mul", to_imaginary, real_), back.add("Mul", to_real, imaginary_))
-            to_angle = back.add("Mul", to_angle, back.add("Cos", self._save(angle_in)))
-            self._add_flow(x, back.add("Concat", to_logs, to_angle, axis=1))
-
-        self._steps.append(step)
         return y
 
     def turn(self, end: Name, flow: Name) -> None:

@@ -12,8 +12,8 @@ from onnx import numpy_helper
 
 from .artefact import Fitted
 from .errors import ArtefactCorrupt
+from .graph import FEWEST_CHANNELS, Codes, quantise
 from .kokoro import Timbre
-from .tape import FEWEST_CHANNELS, Codes, quantise
 
 KEPT: Final = 2
 """Merged voices of the high setting that stay in memory, 25 MB each."""

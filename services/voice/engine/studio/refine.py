@@ -14,7 +14,7 @@ from .. import audio, equaliser, level, sessions, speaker, timbres
 from ..assets import Assets
 from ..errors import Cancelled, TooShort, TranscriptUnclear
 from ..gradient import GradientDecoder
-from ..kokoro import RATE, Kokoro, Pack, Timbre
+from ..kokoro import RATE, STYLE_ROWS, Kokoro, Pack, Timbre
 from ..phonemes import Phonemes
 from ..port import CancelCheck, Depth, Progress, Refinement, Report, Samples
 from ..speaker import SpeakerEncoder
@@ -39,7 +39,6 @@ _CHECKS: Final = 5
 _PATIENCE: Final = 2
 _TOLERANCE: Final = 0.015
 """Of likeness between checks: what two sentences vary by."""
-_STYLE_ROWS: Final = slice(60, 140)
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Refiner:
         train, held = _apart(utterances)
         target = self._embedding(np.concatenate([each.recorded for each in held]))
         paced = replace(voice, rate=float(np.clip(pace, LEAST_PACE, MOST_PACE)))
-        style = np.asarray(pack[_STYLE_ROWS].mean(axis=0)[: self._model.affines.matrix.shape[0]], np.float32)
+        style = np.asarray(pack[STYLE_ROWS].mean(axis=0)[: self._model.affines.matrix.shape[0]], np.float32)
         before = self._likeness(voice, pack, None, target)
         progress("fitting", 20)
         setting = SETTINGS[depth]
