@@ -172,8 +172,7 @@ class SpeechServiceServicer:
     def GetSpeechTimestamps(self, request, context):
         """GetSpeechTimestamps says when each word of a READY speech is heard.
 
-        Errors: NOT_FOUND (SPEECH_NOT_FOUND, or TIMESTAMPS_NOT_FOUND for one that was spoken before they
-        were kept); FAILED_PRECONDITION (SPEECH_NOT_READY).
+        Errors: NOT_FOUND (SPEECH_NOT_FOUND, TIMESTAMPS_NOT_FOUND); FAILED_PRECONDITION (SPEECH_NOT_READY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -89,8 +89,7 @@ class SpeechServiceStub:
     GetSpeechTimestamps: _grpc.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechTimestampsRequest, _speech_pb2.SpeechTimestamps]
     """GetSpeechTimestamps says when each word of a READY speech is heard.
 
-    Errors: NOT_FOUND (SPEECH_NOT_FOUND, or TIMESTAMPS_NOT_FOUND for one that was spoken before they
-    were kept); FAILED_PRECONDITION (SPEECH_NOT_READY).
+    Errors: NOT_FOUND (SPEECH_NOT_FOUND, TIMESTAMPS_NOT_FOUND); FAILED_PRECONDITION (SPEECH_NOT_READY).
     """
     ListSpeeches: _grpc.UnaryUnaryMultiCallable[_speech_pb2.ListSpeechesRequest, _speech_pb2.ListSpeechesResponse]
     """ListSpeeches lists the caller's speeches, newest first.
@@ -181,8 +180,7 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     GetSpeechTimestamps: _aio.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechTimestampsRequest, _speech_pb2.SpeechTimestamps]  # type: ignore[assignment]
     """GetSpeechTimestamps says when each word of a READY speech is heard.
 
-    Errors: NOT_FOUND (SPEECH_NOT_FOUND, or TIMESTAMPS_NOT_FOUND for one that was spoken before they
-    were kept); FAILED_PRECONDITION (SPEECH_NOT_READY).
+    Errors: NOT_FOUND (SPEECH_NOT_FOUND, TIMESTAMPS_NOT_FOUND); FAILED_PRECONDITION (SPEECH_NOT_READY).
     """
     ListSpeeches: _aio.UnaryUnaryMultiCallable[_speech_pb2.ListSpeechesRequest, _speech_pb2.ListSpeechesResponse]  # type: ignore[assignment]
     """ListSpeeches lists the caller's speeches, newest first.
@@ -306,8 +304,7 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_speech_pb2.SpeechTimestamps, _abc.Awaitable[_speech_pb2.SpeechTimestamps]]:
         """GetSpeechTimestamps says when each word of a READY speech is heard.
 
-        Errors: NOT_FOUND (SPEECH_NOT_FOUND, or TIMESTAMPS_NOT_FOUND for one that was spoken before they
-        were kept); FAILED_PRECONDITION (SPEECH_NOT_READY).
+        Errors: NOT_FOUND (SPEECH_NOT_FOUND, TIMESTAMPS_NOT_FOUND); FAILED_PRECONDITION (SPEECH_NOT_READY).
         """
 
     @_abc_1.abstractmethod
