@@ -108,8 +108,8 @@ def _do(engine: Engine, request: list[Any], answer: Callable[[str, Any], None], 
             for chunk in chunks:
                 answer("chunk", chunk)
         else:
-            artefact, text, speed = arguments
-            for chunk in engine.speak(artefact, text, speed=speed, cancelled=cancelled):
+            artefact, text, speed, markup = arguments
+            for chunk in engine.speak(artefact, text, markup=markup, speed=speed, cancelled=cancelled):
                 answer("chunk", chunk)
         answer("end", None)
     except Cancelled:

@@ -11,9 +11,9 @@ from typing import Protocol
 from services.mesh import errors, names
 from services.voice.engine.encoders import encoder
 from services.voice.engine.errors import ArtefactMismatch, EngineError, EngineFailed, RecordingError, TextError
-from services.voice.engine.port import Chunk
+from services.voice.engine.port import Chunk, Markup, Word
 from services.voice.host import EngineDied, EngineHost
-from services.voice.speeches import Artefact, AudioForm
+from services.voice.speeches import Artefact, AudioForm, counted, refused
 
 LARGEST = 64 * 1024
 
@@ -24,6 +24,8 @@ class Piece:
 
     content_type: str
     data: bytes
+    words: tuple[Word, ...] = ()
+    """Those that begin with this piece, in seconds from the start of the audio."""
 
 
 class Ledger(Protocol):
@@ -34,7 +36,14 @@ class Ledger(Protocol):
 
 
 async def speak(
-    owner: str, artefact: Artefact, text: str, form: AudioForm, *, engine: EngineHost, ledger: Ledger
+    owner: str,
+    artefact: Artefact,
+    text: str,
+    form: AudioForm,
+    *,
+    engine: EngineHost,
+    ledger: Ledger,
+    markup: Markup = Markup.PLAIN,
 ) -> AsyncGenerator[Piece, None]:
     """Encoded audio, in pieces of at most 64 KiB, each with the media type of the whole.
 
@@ -49,8 +58,10 @@ async def speak(
         Unavailable: the engine died or is starting (ENGINE_DIED, ENGINE_NOT_READY).
     """
     rate = engine.info.sample_rate
-    chunks = engine.speak(artefact.content, text, form.speed)
-    async with aclosing(encoded(owner, chunks, len(text), form, rate=rate, ledger=ledger, text_field="text")) as pieces:
+    chunks = engine.speak(artefact.content, text, form.speed, markup)
+    field = "ssml" if markup is Markup.SSML else "text"
+    pieces = encoded(owner, chunks, counted(text, markup), form, rate=rate, ledger=ledger, text_field=field)
+    async with aclosing(pieces):
         async for piece in pieces:
             yield piece
 
@@ -75,14 +86,15 @@ async def encoded(
         async with aclosing(chunks):
             async for chunk in chunks:
                 data = await asyncio.to_thread(into.feed, chunk.samples)
+                words = tuple(word.later(seconds) for word in chunk.words)
                 seconds += chunk.samples.size / rate
                 await ledger.spoke(work, owner, characters, seconds)
-                for piece in _pieces(data, into.content_type):
+                for piece in _pieces(data, into.content_type, words):
                     yield piece
     except ArtefactMismatch as error:
         raise errors.FailedPrecondition("VOICE_OUTDATED", str(error)) from error
     except TextError as error:
-        raise errors.InvalidArgument.of(error.reason, text_field, str(error)) from error
+        raise refused(error, text_field) from error
     except RecordingError as error:
         raise errors.InvalidArgument.of(error.reason, "recording", str(error)) from error
     except EngineDied as error:
@@ -95,5 +107,9 @@ async def encoded(
         yield piece
 
 
-def _pieces(data: bytes, content_type: str) -> list[Piece]:
-    return [Piece(content_type, data[start : start + LARGEST]) for start in range(0, len(data), LARGEST)]
+def _pieces(data: bytes, content_type: str, words: tuple[Word, ...] = ()) -> list[Piece]:
+    # An encoder may hold back all of a short stretch of audio; its words are told all the same.
+    count = max(len(data), 1) if words else len(data)
+    return [
+        Piece(content_type, data[start : start + LARGEST], () if start else words) for start in range(0, count, LARGEST)
+    ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from google.api import httpbody_pb2
 from google.protobuf import empty_pb2
-from voicemesh.voice.v1 import speech_pb2, speech_pb2_grpc
+from voicemesh.voice.v1 import speech_pb2, speech_pb2_grpc, voice_pb2
 
 from services.mesh import errors, names, status
 from services.mesh.identity import caller
@@ -16,6 +16,7 @@ from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
 from services.voice import conversions, speaking, speeches
+from services.voice.engine.port import Markup, Word
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
 from services.voice.settings import Settings
@@ -50,15 +51,47 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self._settings = settings
 
     async def Speak(self, request: speech_pb2.SpeakRequest, context: Context) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        artefact, audio = await self._speak(request)
+        first = True
+        async with aclosing(audio):
+            async for body in _bodies(audio):
+                if first:
+                    await _introduce(artefact, context)
+                    first = False
+                yield body
+
+    async def SpeakWithTimestamps(
+        self, request: speech_pb2.SpeakWithTimestampsRequest, context: Context
+    ) -> AsyncIterator[speech_pb2.SpeakWithTimestampsResponse]:
+        artefact, audio = await self._speak(request)
+        text = request.ssml or request.text
+        first = True
+        async with aclosing(audio):
+            async for piece in audio:
+                response = speech_pb2.SpeakWithTimestampsResponse(
+                    audio=piece.data,
+                    words=[word_to_proto(word, text) for word in piece.words],
+                    characters=[word_to_proto(each, text) for word in piece.words for each in word.characters()],
+                )
+                if first:
+                    await _introduce(artefact, context)
+                    response.content_type = piece.content_type
+                    response.engine, response.model_hash = artefact.engine, artefact.model_hash
+                    response.level = voice_pb2.Voice.Level.Value(artefact.level)
+                    first = False
+                yield response
+
+    async def _speak(
+        self, request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest
+    ) -> tuple[speeches.Artefact, AsyncGenerator[speaking.Piece, None]]:
         owner = caller().user
-        await speeches.check(request.text, field="text")
+        text, markup = _written(request)
+        await speeches.check(text, field="ssml" if request.ssml else "text", markup=markup)
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
-        audio = speaking.speak(owner, artefact, request.text, form, engine=self._engine, ledger=self._usage)
-        async with aclosing(audio):
-            async for body in _bodies(audio):
-                yield body
+        audio = speaking.speak(owner, artefact, text, form, markup=markup, engine=self._engine, ledger=self._usage)
+        return artefact, audio
 
     async def Convert(
         self, request: speech_pb2.ConvertRequest, context: Context
@@ -85,10 +118,12 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                 yield body
 
     async def CreateSpeech(self, request: speech_pb2.CreateSpeechRequest, context: Context) -> speech_pb2.Speech:
+        text, markup = _written(request.speech)
         new = NewSpeech(
             owner=caller().user,
             voice=names.id_of(request.speech.voice, "voices", "VOICE_NOT_FOUND"),
-            text=request.speech.text,
+            text=text,
+            markup=markup,
             form=_form(request.speech.audio_config, "speech.audio_config"),
             request=Request(request.request_id, digest(request)),
         )
@@ -96,6 +131,15 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
 
     async def GetSpeech(self, request: speech_pb2.GetSpeechRequest, context: Context) -> speech_pb2.Speech:
         return to_proto(await speeches.get(caller().user, _id(request.name), store=self._store))
+
+    async def GetSpeechTimestamps(
+        self, request: speech_pb2.GetSpeechTimestampsRequest, context: Context
+    ) -> speech_pb2.SpeechTimestamps:
+        id = _id(request.name.removesuffix("/timestamps"))
+        speech, found = await speeches.words(caller().user, id, store=self._store)
+        return speech_pb2.SpeechTimestamps(
+            name=f"{speech.name}/timestamps", words=[word_to_proto(word, speech.text) for word in found]
+        )
 
     async def ListSpeeches(
         self, request: speech_pb2.ListSpeechesRequest, context: Context
@@ -136,7 +180,8 @@ def to_proto(speech: Speech) -> speech_pb2.Speech:
     return speech_pb2.Speech(
         name=speech.name,
         voice=names.join("voices", speech.voice),
-        text=speech.text,
+        text=speech.text if speech.markup is Markup.PLAIN else "",
+        ssml=speech.text if speech.markup is Markup.SSML else "",
         audio_config=speech_pb2.AudioConfig(
             format=Format.Value(speech.format.upper()),
             sample_rate_hertz=speech.sample_rate,
@@ -150,15 +195,49 @@ def to_proto(speech: Speech) -> speech_pb2.Speech:
         characters=speech.characters,
         engine=speech.engine,
         model_hash=speech.model_hash,
+        level=voice_pb2.Voice.Level.Value(speech.level or "LEVEL_UNSPECIFIED"),
         create_time=timestamp(speech.created_at),
         update_time=timestamp(speech.updated_at),
         ready_time=timestamp(speech.ready_at),
     )
 
 
+def word_to_proto(word: Word, text: str) -> speech_pb2.Word:
+    """A word of a text, in seconds from the start of the audio."""
+    return speech_pb2.Word(
+        text=text[word.start : word.end],
+        text_start=word.start,
+        text_end=word.end,
+        start_offset=duration(word.start_seconds),
+        end_offset=duration(word.end_seconds),
+    )
+
+
+async def _introduce(artefact: speeches.Artefact, context: Context) -> None:
+    """Says in the headers what speaks; only once it does, since the status goes with them.
+
+    An artefact is spoken by the engine that made it, or not at all.
+    """
+    await context.send_initial_metadata(
+        (
+            ("x-voicemesh-engine", artefact.engine),
+            ("x-voicemesh-model-hash", artefact.model_hash),
+            ("x-voicemesh-level", artefact.level),
+        )
+    )
+
+
+def _written(
+    request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest | speech_pb2.Speech,
+) -> tuple[str, Markup]:
+    return (request.ssml, Markup.SSML) if request.ssml else (request.text, Markup.PLAIN)
+
+
 async def _bodies(audio: AsyncIterator[speaking.Piece]) -> AsyncIterator[httpbody_pb2.HttpBody]:
     first = True
     async for piece in audio:
+        if not piece.data:
+            continue
         yield httpbody_pb2.HttpBody(content_type=piece.content_type if first else "", data=piece.data)
         first = False
 

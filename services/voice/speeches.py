@@ -12,9 +12,10 @@ from typing import Protocol
 from services.mesh import errors
 from services.mesh.pages import Page
 from services.voice import jobs
+from services.voice.engine import script
 from services.voice.engine.encoders import FORMATS
 from services.voice.engine.errors import TextError
-from services.voice.engine.text import check_text
+from services.voice.engine.port import Level, Markup, Word
 from services.voice.jobs import Failure, Request, State
 from services.voice.voices import Voice
 
@@ -38,6 +39,7 @@ class NewSpeech:
     voice: str
     """Id of the voice."""
     text: str
+    markup: Markup
     form: AudioForm
     request: Request
 
@@ -50,6 +52,7 @@ class Speech:
     owner: str
     voice: str
     text: str
+    markup: Markup
     format: str
     sample_rate: int
     speed: float
@@ -63,6 +66,8 @@ class Speech:
     characters: int
     engine: str
     model_hash: str
+    level: str
+    """How deep the learning of the voice went that spoke it; empty until then."""
     created_at: datetime
     updated_at: datetime
     ready_at: datetime | None
@@ -84,6 +89,7 @@ class Artefact:
     content: bytes
     engine: str
     model_hash: str
+    level: str = str(Level.INSTANT)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,9 @@ class Spoken:
     characters: int
     engine: str
     model_hash: str
+    level: str
+    words: tuple[Word, ...]
+    """In seconds from the start of the audio."""
 
 
 class LearnedVoices(Protocol):
@@ -127,6 +136,9 @@ class SpeechStore(Protocol):
 
     async def get(self, owner: str, id: str) -> Speech | None:
         """A speech of this owner."""
+
+    async def words(self, id: str) -> Sequence[Word] | None:
+        """The words of a speech, in seconds from the start of its audio; None if they were not kept."""
 
     async def list(self, owner: str, page: Page) -> Sequence[Speech]:
         """One speech more than the page holds, newest first."""
@@ -163,18 +175,30 @@ def form(format: str, sample_rate: int, speed: float, *, field: str) -> AudioFor
     return AudioForm(format, rate, speed or 1.0)
 
 
-async def check(text: str, *, field: str) -> None:
+async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN) -> None:
     """Lets a text pass that the engine can speak.
 
     Raises:
         InvalidArgument: it holds nothing to speak, or a script that cannot be spoken here (TEXT_EMPTY,
-            TEXT_UNSUPPORTED_SCRIPT).
+            TEXT_UNSUPPORTED_SCRIPT), or is not of the subset of SSML (SSML_MALFORMED, SSML_UNSUPPORTED).
     """
     try:
         # A long text takes tens of milliseconds, in which nothing else would be answered.
-        await asyncio.to_thread(check_text, text)
+        await asyncio.to_thread(script.read, text, markup)
     except TextError as error:
-        raise errors.InvalidArgument.of(error.reason, field, str(error)) from None
+        raise refused(error, field) from None
+
+
+def refused(error: TextError, field: str) -> errors.InvalidArgument:
+    """What the engine says of a text, said of a field of a request."""
+    refusal = errors.InvalidArgument.of(error.reason, field, str(error))
+    refusal.metadata.update(error.details)
+    return refusal
+
+
+def counted(text: str, markup: Markup) -> int:
+    """How many characters of usage a text comes to: all, of SSML those that are not markup."""
+    return len(script.read(text, markup).words.text)
 
 
 async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact:
@@ -204,7 +228,7 @@ async def create(new: NewSpeech, *, store: SpeechStore, voices: LearnedVoices) -
         NotFound: there is no such voice (VOICE_NOT_FOUND).
         FailedPrecondition: it has not been learned (VOICE_NOT_READY).
     """
-    await check(new.text, field="speech.text")
+    await check(new.text, field="speech.ssml" if new.markup is Markup.SSML else "speech.text", markup=new.markup)
     before = await store.of_request(new.owner, new.request)
     if before is not None:
         return before
@@ -219,6 +243,25 @@ async def get(owner: str, id: str, *, store: SpeechStore) -> Speech:
         NotFound: there is none (SPEECH_NOT_FOUND).
     """
     return _found(await store.get(owner, id), id)
+
+
+async def words(owner: str, id: str, *, store: SpeechStore) -> tuple[Speech, Sequence[Word]]:
+    """A speech of this owner and when its words are heard.
+
+    Raises:
+        NotFound: there is no such speech (SPEECH_NOT_FOUND), or it was spoken before this was kept
+            (TIMESTAMPS_NOT_FOUND).
+        FailedPrecondition: it has not been spoken (SPEECH_NOT_READY).
+    """
+    speech = await get(owner, id, store=store)
+    if speech.state is not State.READY:
+        raise errors.FailedPrecondition(
+            "SPEECH_NOT_READY", f"{speech.name} is {speech.state} and has no timestamps", state=speech.state
+        )
+    found = await store.words(id)
+    if found is None:
+        raise errors.NotFound("TIMESTAMPS_NOT_FOUND", f"{speech.name} was spoken before timestamps were kept")
+    return speech, found
 
 
 async def delete(owner: str, id: str, *, store: SpeechStore, audio: FinishedAudio) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import IO
 
 import grpc
 import grpc.aio
@@ -70,19 +72,20 @@ class StorageClient:
                 raise FileGone(name) from None
             raise _unavailable(error) from error
 
-    async def keep_speech(self, content: bytes, content_type: str, display_name: str, request_id: str) -> str:
-        """Stores finished speech; gives its name. The same request id and bytes are stored once."""
+    async def keep_speech(self, content: IO[bytes], content_type: str, display_name: str, request_id: str) -> str:
+        """Stores finished speech, all of a file; gives its name. The same request id and bytes are stored once."""
 
         async def pieces() -> AsyncIterator[storage_pb2.UploadFileRequest]:
-            for start in range(0, len(content), _PIECE):
+            content.seek(0)
+            first = True
+            while data := await asyncio.to_thread(content.read, _PIECE):
                 yield storage_pb2.UploadFileRequest(
-                    content=httpbody_pb2.HttpBody(
-                        content_type=content_type if start == 0 else "", data=content[start : start + _PIECE]
-                    ),
-                    display_name=display_name if start == 0 else "",
-                    request_id=request_id if start == 0 else "",
-                    purpose=storage_pb2.File.SPEECH if start == 0 else storage_pb2.File.PURPOSE_UNSPECIFIED,
+                    content=httpbody_pb2.HttpBody(content_type=content_type if first else "", data=data),
+                    display_name=display_name if first else "",
+                    request_id=request_id if first else "",
+                    purpose=storage_pb2.File.SPEECH if first else storage_pb2.File.PURPOSE_UNSPECIFIED,
                 )
+                first = False
 
         try:
             file = await self._stub.UploadFile(

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import tempfile
 import uuid
 from collections.abc import Awaitable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from typing import IO
 
 import structlog
 
 from services.mesh import errors
 from services.mesh.identity import Caller, acting_for
+from services.voice.engine import script
 from services.voice.engine.encoders import FORMATS, encoder
 from services.voice.engine.errors import EngineError
-from services.voice.engine.port import Level
-from services.voice.engine.text import check_text, sentences
+from services.voice.engine.port import Level, Markup, Word
+from services.voice.engine.text import sentences
 from services.voice.host import EngineDied, EngineHost
 from services.voice.jobs import Failure
 from services.voice.speeches import Artefact, Speech, Spoken
@@ -81,22 +84,26 @@ class Work:
         artefact = await self.store.voices.artefact(speech.owner, speech.voice)
         if artefact is None:
             raise GiveUp("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
-        info, pieces, spoken, seconds = self.engine.info, [], 0, 0.0
-        count = await asyncio.to_thread(_sentences, speech.text)
-        into = encoder(speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate, whole=True)
-        async with (
-            Reporter(self.store.speeches, speech) as reporter,
-            aclosing(self.engine.speak(artefact.content, speech.text, speech.speed)) as audible,
-        ):
-            async for chunk in audible:
-                pieces.append(await asyncio.to_thread(into.feed, chunk.samples))
-                spoken += 1
-                seconds += chunk.samples.size / info.sample_rate
-                reporter.report("speaking", min(95, 95 * spoken // count))
-        content = b"".join([*pieces, await asyncio.to_thread(into.finish)])
-        name = f"{speech.id}.{FORMATS[speech.format].extension}"
-        audio = await self.storage.keep_speech(content, into.content_type, name, _upload_id(speech, content))
-        result = Spoken(audio, seconds, len(speech.text), info.name, info.model_hash)
+        info, spoken, seconds, words = self.engine.info, 0, 0.0, list[Word]()
+        count, characters = await asyncio.to_thread(_measured, speech.text, speech.markup)
+        # Hours of speech are hundreds of megabytes: more than a worker should hold.
+        with tempfile.TemporaryFile() as file:
+            into = encoder(speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate, file=file)
+            async with (
+                Reporter(self.store.speeches, speech) as reporter,
+                aclosing(self.engine.speak(artefact.content, speech.text, speech.speed, speech.markup)) as audible,
+            ):
+                async for chunk in audible:
+                    await asyncio.to_thread(into.feed, chunk.samples)
+                    words += [word.later(seconds) for word in chunk.words]
+                    spoken += 1
+                    seconds += chunk.samples.size / info.sample_rate
+                    reporter.report("speaking", min(95, 95 * spoken // count))
+            await asyncio.to_thread(into.finish)
+            name = f"{speech.id}.{FORMATS[speech.format].extension}"
+            upload = await asyncio.to_thread(_upload_id, speech, file)
+            audio = await self.storage.keep_speech(file, into.content_type, name, upload)
+        result = Spoken(audio, seconds, characters, info.name, info.model_hash, artefact.level, tuple(words))
         if await self.store.speeches.spoken(speech.id, speech.run, result):
             return
         # Another run of the same attempt stores the same audio as the same file.
@@ -164,11 +171,15 @@ async def _or_fail(
         await rows.fail(job.id, job.run, Failure("INTERNAL", "the platform failed at this; its log says why"))
 
 
-def _sentences(text: str) -> int:
-    return max(1, sum(1 for _ in sentences(check_text(text))))
+def _measured(text: str, markup: Markup) -> tuple[int, int]:
+    """(sentences, characters) of a text, neither 0."""
+    read = script.read(text, markup)
+    count = sum(1 for passage in read.passages for _ in sentences(passage.text.text))
+    return max(1, count), len(read.words.text)
 
 
-def _upload_id(speech: Speech, content: bytes) -> str:
+def _upload_id(speech: Speech, content: IO[bytes]) -> str:
     """The same for the same audio of the same attempt, so that a job run twice stores it once."""
-    digest = hashlib.sha256(content).hexdigest()
+    content.seek(0)
+    digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
     return str(uuid.uuid5(uuid.UUID(speech.id), f"{speech.attempt}/{digest}"))

@@ -147,5 +147,16 @@ class Speech(speech_pb2_grpc.SpeechServiceServicer):
 
     async def Speak(self, request: speech_pb2.SpeakRequest, context: Context):
         self._seen.note(context)
+        await context.send_initial_metadata((("x-voicemesh-engine", "kokoro-v1"), ("x-voicemesh-level", "STUDIO")))
         yield httpbody_pb2.HttpBody(content_type="audio/wav", data=b"RIFF")
         yield httpbody_pb2.HttpBody(data=request.text.encode())
+
+    async def SpeakWithTimestamps(self, request: speech_pb2.SpeakWithTimestampsRequest, context: Context):
+        self._seen.note(context)
+        word = speech_pb2.Word(text=request.text, text_end=len(request.text), end_offset={"nanos": 500_000_000})
+        yield speech_pb2.SpeakWithTimestampsResponse(audio=b"RIFF", content_type="audio/wav", words=[word])
+        yield speech_pb2.SpeakWithTimestampsResponse(audio=b"more")
+
+    async def GetSpeechTimestamps(self, request: speech_pb2.GetSpeechTimestampsRequest, context: Context):
+        self._seen.note(context)
+        return speech_pb2.SpeechTimestamps(name=request.name)

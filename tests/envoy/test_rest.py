@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import grpc
@@ -220,3 +221,27 @@ async def test_what_only_reads_is_sent_again_when_a_service_is_not_available(edg
 
     assert response.status_code == 200
     assert (await edge.logged(response.headers["x-request-id"]))["attempts"] == 2
+
+
+async def test_audio_says_in_its_headers_what_speaks(edge: Edge) -> None:
+    async with edge.http() as client:
+        response = await client.post("/v1/voices/1:speak", json={"text": "Hello"})
+
+    assert response.headers["x-voicemesh-engine"] == "kokoro-v1"
+    assert response.headers["x-voicemesh-level"] == "STUDIO"
+
+
+async def test_speech_with_timestamps_is_a_stream_of_events(edge: Edge) -> None:
+    async with edge.http() as client:
+        response = await client.post("/v1/voices/1:speakWithTimestamps", json={"text": "Hello"})
+    events = [json.loads(line.removeprefix("data: ")) for line in response.text.splitlines() if line]
+
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert [base64.b64decode(event["audio"]) for event in events] == [b"RIFF", b"more"]
+    assert events[0]["words"] == [
+        {"text": "Hello", "text_start": 0, "text_end": 5, "end_offset": "0.500s"},
+    ]
+
+
+async def test_timestamps_of_a_speech_lie_below_it(edge: Edge) -> None:
+    assert (await edge.get("/v1/speeches/7/timestamps")).json() == {"name": "speeches/7/timestamps", "words": []}

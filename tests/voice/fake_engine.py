@@ -13,7 +13,7 @@ import numpy as np
 
 from services.voice import engine_process
 from services.voice.engine.errors import Cancelled, Silent, TextEmpty
-from services.voice.engine.port import CancelCheck, Chunk, Enrolment, Progress, never, unheard
+from services.voice.engine.port import CancelCheck, Chunk, Enrolment, Markup, Progress, never, unheard
 
 
 class Unreadable:
@@ -45,7 +45,13 @@ class FakeEngine:
         return Enrolment(b"".join(recordings), None)  # type: ignore[arg-type]
 
     def speak(
-        self, artefact: bytes, text: str, *, speed: float = 1.0, cancelled: CancelCheck = never
+        self,
+        artefact: bytes,
+        text: str,
+        *,
+        markup: Markup = Markup.PLAIN,
+        speed: float = 1.0,
+        cancelled: CancelCheck = never,
     ) -> Iterator[Chunk]:
         """Does what the text says."""
         order, _, number = text.partition(" ")

@@ -14,6 +14,7 @@ from psycopg.rows import tuple_row
 from services.mesh import names
 from services.mesh.postgres import Database, open_database
 from services.voice import queue
+from services.voice.engine.port import Markup, Word
 from services.voice.jobs import Failure, Request, State
 from services.voice.queue import Queue
 from services.voice.settings import Settings
@@ -23,7 +24,8 @@ from services.voice.voices import Consent, NewVoice
 from services.voice.worker import rescue
 
 OWNER = names.new_id()
-SPOKEN = Spoken("files/x", 1.5, 5, "engine", "hash")
+WORDS = (Word(0, 3, 0.0, 0.25), Word(4, 9, 0.3, 1.4))
+SPOKEN = Spoken("files/x", 1.5, 5, "engine", "hash", "STUDIO", WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,9 @@ def store(database: Database) -> Store:
 
 async def new_speech(store: Store) -> str:
     form = AudioForm("wav", 24000, 1.0)
-    speech = await store.speeches.insert(NewSpeech(OWNER, names.new_id(), "Hello", form, Request("", b"")))
+    speech = await store.speeches.insert(
+        NewSpeech(OWNER, names.new_id(), "Hello", Markup.PLAIN, form, Request("", b""))
+    )
     return speech.id
 
 
@@ -101,7 +105,7 @@ async def test_deleting_a_finished_speech_leaves_the_removal_of_its_audio_to_a_j
 ) -> None:
     id = await new_speech(store)
     run = (await store.speeches.begin(id, 1)).run
-    await store.speeches.spoken(id, run, Spoken(f"files/{id}", 1.0, 5, "", ""))
+    await store.speeches.spoken(id, run, Spoken(f"files/{id}", 1.0, 5, "", "", "INSTANT", ()))
 
     await store.speeches.delete(OWNER, id)
 
@@ -177,3 +181,19 @@ async def test_the_librarys_schema_is_installed_whole_and_later_changed(
         found = await cursor.fetchone()
 
     assert found == (len(known) + 1, "later")
+
+
+async def test_words_are_kept_with_their_speech_and_go_with_it(store: Store, database: Database) -> None:
+    id = await new_speech(store)
+    before = await store.speeches.words(id)
+    run = (await store.speeches.begin(id, 1)).run
+    await store.speeches.spoken(id, run, SPOKEN)
+
+    kept, speech = await store.speeches.words(id), await store.speeches.get(OWNER, id)
+    await store.speeches.delete(OWNER, id)
+
+    assert before is None
+    assert kept == list(WORDS)
+    assert speech is not None
+    assert speech.level == "STUDIO"
+    assert await store.speeches.words(id) is None

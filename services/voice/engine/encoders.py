@@ -1,7 +1,7 @@
 """Streaming audio encoders: samples in, bytes of a file or stream out, a sentence at a time.
 
 WAV has two shapes: a stream, whose header says "length unknown" (0xFFFFFFFF) because it leaves before the
-audio is made, and a finished file with true lengths (`whole=True`, or the function `encode`).
+audio is made, and a finished file with true lengths (`file=`, or the function `encode`).
 """
 
 import io
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 import av
 import numpy as np
@@ -79,12 +79,17 @@ class Encoder(Protocol):
 
 
 def encoder(
-    name: str, *, source_rate: int, sample_rate: int | None = None, bit_rate: int | None = None, whole: bool = False
+    name: str,
+    *,
+    source_rate: int,
+    sample_rate: int | None = None,
+    bit_rate: int | None = None,
+    file: IO[bytes] | None = None,
 ) -> Encoder:
     """An encoder for the format of this name (a key of FORMATS).
 
-    `sample_rate` (Hz) defaults to the source's; `bit_rate` (bit/s) to the format's own. `whole` keeps
-    everything until `finish`, so that headers hold true lengths (a file, not a stream).
+    `sample_rate` (Hz) defaults to the source's; `bit_rate` (bit/s) to the format's own. With a `file`
+    (seekable), everything is written there, its headers with true lengths once it is finished, and no bytes are given.
     Raises FormatUnsupported.
     """
     format = FORMATS.get(name)
@@ -95,8 +100,8 @@ def encoder(
         allowed = ", ".join(map(str, format.sample_rates))
         raise FormatUnsupported(f"{name} is written at {allowed} Hz, not {rate}", format=name, sample_rate=str(rate))
     if format.container is None:
-        return _Pcm(format, source_rate, rate, whole=whole)
-    return _Compressed(format, source_rate, rate, bit_rate or format.bit_rate, whole=whole)
+        return _Pcm(format, source_rate, rate, file)
+    return _Compressed(format, source_rate, rate, bit_rate or format.bit_rate, file)
 
 
 def encode(
@@ -108,8 +113,12 @@ def encode(
     bit_rate: int | None = None,
 ) -> bytes:
     """A finished file of the whole audio, with true lengths in its header. Raises FormatUnsupported."""
-    into = encoder(name, source_rate=source_rate, sample_rate=sample_rate, bit_rate=bit_rate, whole=True)
-    return b"".join([*map(into.feed, audio), into.finish()])
+    file = io.BytesIO()
+    into = encoder(name, source_rate=source_rate, sample_rate=sample_rate, bit_rate=bit_rate, file=file)
+    for samples in audio:
+        into.feed(samples)
+    into.finish()
+    return file.getvalue()
 
 
 def wav_header(data_bytes: int, sample_rate: int) -> bytes:
@@ -137,35 +146,36 @@ def _int16(samples: Samples) -> bytes:
 
 
 class _Pcm:
-    def __init__(self, format: Format, source_rate: int, rate: int, *, whole: bool) -> None:
+    def __init__(self, format: Format, source_rate: int, rate: int, file: IO[bytes] | None) -> None:
         self._headed = format.name == "wav"
         # Raw samples say nothing of themselves, so their media type must.
         self.content_type = format.content_type if self._headed else f"{format.content_type};rate={rate};channels=1"
-        self._whole = whole and self._headed
+        self._file = file
+        self._length = 0
         self._sent_header = not self._headed
         self._rate = rate
         self._resample = _Rate(source_rate, rate)
-        self._kept: list[bytes] = []
 
     def feed(self, samples: Samples) -> bytes:
         return self._out(_int16(self._resample(samples)))
 
     def finish(self) -> bytes:
         rest = self._out(_int16(self._resample(np.zeros(0, np.float32), last=True)))
-        if not self._whole:
-            return rest
-        data = b"".join(self._kept)
-        self._kept.clear()
-        return wav_header(len(data), self._rate) + data
+        if self._file is not None and self._headed:
+            self._file.seek(0)
+            self._file.write(wav_header(self._length, self._rate))
+            self._file.seek(0, io.SEEK_END)
+        return rest
 
     def _out(self, data: bytes) -> bytes:
-        if self._whole:
-            self._kept.append(data)
-            return b""
+        self._length += len(data)
         if not self._sent_header:
             self._sent_header = True
-            return wav_header(UNKNOWN_LENGTH, self._rate) + data
-        return data
+            data = wav_header(UNKNOWN_LENGTH, self._rate) + data
+        if self._file is None:
+            return data
+        self._file.write(data)
+        return b""
 
 
 class _Pipe(io.RawIOBase):
@@ -188,14 +198,18 @@ class _Pipe(io.RawIOBase):
 
 
 class _Compressed:
-    def __init__(self, format: Format, source_rate: int, rate: int, bit_rate: int | None, *, whole: bool) -> None:
+    def __init__(
+        self, format: Format, source_rate: int, rate: int, bit_rate: int | None, file: IO[bytes] | None
+    ) -> None:
         self.content_type = format.content_type
         codec_rate = format.codec_rate or rate
         self._resamplers = [_Rate(source_rate, rate), _Rate(rate, codec_rate)]
-        self._whole = whole
-        self._sink: _Pipe | io.BytesIO = io.BytesIO() if whole else _Pipe()
+        self._pipe = _Pipe() if file is None else None
         self._container = av.open(
-            self._sink, "w", format=format.container, options={} if whole else _STREAMING.get(format.name, {})
+            file or self._pipe,
+            "w",
+            format=format.container,
+            options=_STREAMING.get(format.name, {}) if file is None else {},
         )
         stream = self._container.add_stream(format.codec or format.name, rate=codec_rate, layout="mono")
         if not isinstance(stream, AudioStream):
@@ -214,9 +228,7 @@ class _Compressed:
         self._encode(np.zeros(0, np.float32), last=True)
         self._container.mux(self._stream.encode(None))
         self._container.close()
-        if isinstance(self._sink, io.BytesIO):
-            return self._sink.getvalue()
-        return self._sink.take()
+        return self._taken()
 
     def _encode(self, samples: Samples, *, last: bool) -> None:
         for resample in self._resamplers:
@@ -232,4 +244,4 @@ class _Compressed:
         self._container.mux(self._stream.encode(frame))
 
     def _taken(self) -> bytes:
-        return b"" if isinstance(self._sink, io.BytesIO) else self._sink.take()
+        return b"" if self._pipe is None else self._pipe.take()

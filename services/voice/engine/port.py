@@ -4,7 +4,7 @@ Engines are synchronous and safe to call from several threads; callers move them
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
@@ -112,6 +112,18 @@ class Word:
     start_seconds: float
     """From the first sample of the chunk."""
     end_seconds: float
+
+    def later(self, seconds: float) -> "Word":
+        """The same, so much later."""
+        return replace(self, start_seconds=self.start_seconds + seconds, end_seconds=self.end_seconds + seconds)
+
+    def characters(self) -> "tuple[Word, ...]":
+        """Its characters, by even division of its time: an estimate."""
+        each = (self.end_seconds - self.start_seconds) / max(self.end - self.start, 1)
+        return tuple(
+            Word(self.start + n, self.start + n + 1, self.start_seconds + n * each, self.start_seconds + (n + 1) * each)
+            for n in range(self.end - self.start)
+        )
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.mesh import names
 from services.mesh.postgres import Database
+from services.voice.engine.port import Markup, Word
 from services.voice.queue import SPEECHES, Queue
 from services.voice.speeches import NewSpeech, Speech, Spoken
 from services.voice.store.rows import JobRows, job_columns
 
 _COLUMNS = """
 SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, {text} AS text,
-       t.format, t.sample_rate, t.speed,
+       t.markup, t.format, t.sample_rate, t.speed,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
-       t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash,
+       t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash, t.level,
        t.created_at, t.updated_at, t.ready_at, t.attempt, t.run
   FROM speeches t
 """
@@ -25,7 +26,8 @@ _SELECT_LISTED = _COLUMNS.format(text="left(t.text, 200)")
 
 
 def _speech(row: Mapping[str, Any]) -> Speech:
-    return Speech(**job_columns(row))
+    columns = job_columns(row)
+    return Speech(**{**columns, "markup": Markup(columns["markup"])})
 
 
 class SpeechRows(JobRows[Speech]):
@@ -44,13 +46,14 @@ class SpeechRows(JobRows[Speech]):
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "INSERT INTO speeches"
-                " (id, owner, voice, text, format, sample_rate, speed, request_id, request_digest)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
+                " (id, owner, voice, text, markup, format, sample_rate, speed, request_id, request_digest)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
                 [
                     id,
                     new.owner,
                     new.voice,
                     new.text,
+                    new.markup.value,
                     new.form.format,
                     new.form.sample_rate,
                     new.form.speed,
@@ -66,6 +69,17 @@ class SpeechRows(JobRows[Speech]):
             speech = await self.read(connection, "t.owner = %s AND t.id = %s", [new.owner, id])
         assert speech is not None
         return speech
+
+    async def words(self, id: str) -> Sequence[Word] | None:
+        """The words of a speech, in seconds from the start of its audio; None if they were not kept."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT text_starts, text_ends, starts, ends FROM speech_words WHERE speech = %s", [id]
+            )
+            row = await cursor.fetchone()
+            if row is None:
+                return None
+            return [Word(a, b, start / 1000, end / 1000) for a, b, start, end in zip(*row, strict=True)]
 
     async def delete(self, owner: str, id: str) -> bool:
         """Removes a speech, stops its job, and sees to it that its audio is removed; whether it was there."""
@@ -92,7 +106,7 @@ class SpeechRows(JobRows[Speech]):
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "UPDATE speeches SET state = 'READY', stage = '', progress_percent = 100, audio = %s,"
-                " audio_seconds = %s, characters = %s, engine = %s, model_hash = %s,"
+                " audio_seconds = %s, characters = %s, engine = %s, model_hash = %s, level = %s,"
                 " ready_at = now(), updated_at = now()"
                 " WHERE id = %s AND run = %s AND state = 'PROCESSING' RETURNING owner",
                 [
@@ -101,6 +115,7 @@ class SpeechRows(JobRows[Speech]):
                     result.characters,
                     result.engine,
                     result.model_hash,
+                    result.level,
                     id,
                     run,
                 ],
@@ -111,5 +126,17 @@ class SpeechRows(JobRows[Speech]):
             await connection.execute(
                 "INSERT INTO usage_ledger (work, owner, characters, audio_seconds) VALUES (%s, %s, %s, %s)",
                 [id, row[0], result.characters, result.audio_seconds],
+            )
+            await connection.execute(
+                "INSERT INTO speech_words (speech, text_starts, text_ends, starts, ends) VALUES (%s, %s, %s, %s, %s)"
+                " ON CONFLICT (speech) DO UPDATE SET text_starts = excluded.text_starts,"
+                " text_ends = excluded.text_ends, starts = excluded.starts, ends = excluded.ends",
+                [
+                    id,
+                    [word.start for word in result.words],
+                    [word.end for word in result.words],
+                    [round(word.start_seconds * 1000) for word in result.words],
+                    [round(word.end_seconds * 1000) for word in result.words],
+                ],
             )
             return True

@@ -91,7 +91,7 @@ class VoiceRows(JobRows[Voice]):
         """The newest artefact of a voice of this owner that is READY."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                "SELECT a.content, a.engine, a.model_hash FROM artefacts a JOIN voices v ON v.id = a.voice"
+                "SELECT a.content, a.engine, a.model_hash, a.level FROM artefacts a JOIN voices v ON v.id = a.voice"
                 " WHERE v.owner = %s AND v.id = %s AND v.state = 'READY' ORDER BY a.version DESC LIMIT 1",
                 [owner, id],
             )

@@ -97,11 +97,16 @@ class SpeakRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
+    SSML_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The voice, `voices/{voice}`."""
     text: _builtins.str
-    """What to say, at most 5000 characters. Emoji are left out; control characters other than
-    tab and line ends are refused.
+    """What to say, at most 5000 characters; either this or `ssml`. Emoji are left out; control
+    characters other than tab and line ends are refused.
+    """
+    ssml: _builtins.str
+    """What to say and how, in the subset of SSML that the documentation lists, at most 5000
+    characters with its markup.
     """
     @_builtins.property
     def audio_config(self) -> Global___AudioConfig:
@@ -113,14 +118,55 @@ class SpeakRequest(_message.Message):
         name: _builtins.str = ...,
         text: _builtins.str = ...,
         audio_config: Global___AudioConfig | None = ...,
+        ssml: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "name", b"name", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "name", b"name", "ssml", b"ssml", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SpeakRequest: _TypeAlias = SpeakRequest  # noqa: Y015
+
+@_typing.final
+class SpeakWithTimestampsRequest(_message.Message):
+    """SpeakWithTimestampsRequest asks for speech at once, and for the times of its words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
+    SSML_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The voice, `voices/{voice}`."""
+    text: _builtins.str
+    """What to say, at most 5000 characters; either this or `ssml`. Emoji are left out; control
+    characters other than tab and line ends are refused.
+    """
+    ssml: _builtins.str
+    """What to say and how, in the subset of SSML that the documentation lists, at most 5000
+    characters with its markup.
+    """
+    @_builtins.property
+    def audio_config(self) -> Global___AudioConfig:
+        """In which form."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        text: _builtins.str = ...,
+        audio_config: Global___AudioConfig | None = ...,
+        ssml: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "name", b"name", "ssml", b"ssml", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpeakWithTimestampsRequest: _TypeAlias = SpeakWithTimestampsRequest  # noqa: Y015
 
 @_typing.final
 class ConvertRequest(_message.Message):
@@ -161,6 +207,104 @@ class ConvertRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConvertRequest: _TypeAlias = ConvertRequest  # noqa: Y015
+
+@_typing.final
+class Word(_message.Message):
+    """Word is a stretch of the text, and when it is heard. What is read as one comes as one
+    ("10:05 PM"); what is not read does not come.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    TEXT_START_FIELD_NUMBER: _builtins.int
+    TEXT_END_FIELD_NUMBER: _builtins.int
+    START_OFFSET_FIELD_NUMBER: _builtins.int
+    END_OFFSET_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The stretch, as it was sent."""
+    text_start: _builtins.int
+    """Its first character in `text` or `ssml`, counted in Unicode code points from 0."""
+    text_end: _builtins.int
+    """The character after its last."""
+    @_builtins.property
+    def start_offset(self) -> _duration_pb2.Duration:
+        """When it begins, from the start of the audio."""
+
+    @_builtins.property
+    def end_offset(self) -> _duration_pb2.Duration:
+        """When it ends, from the start of the audio."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        text_start: _builtins.int = ...,
+        text_end: _builtins.int = ...,
+        start_offset: _duration_pb2.Duration | None = ...,
+        end_offset: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "start_offset", b"start_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "start_offset", b"start_offset", "text", b"text", "text_end", b"text_end", "text_start", b"text_start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Word: _TypeAlias = Word  # noqa: Y015
+
+@_typing.final
+class SpeakWithTimestampsResponse(_message.Message):
+    """SpeakWithTimestampsResponse is the next of the audio, and what is heard in it. The first tells
+    what speaks.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIO_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    MODEL_HASH_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    audio: _builtins.bytes
+    """Audio: all messages of a call in a row are one file. It may come later than the words that
+    it holds, since coding takes some time to let go of it.
+    """
+    content_type: _builtins.str
+    """The media type of the audio; in the first message."""
+    engine: _builtins.str
+    """The engine that speaks; in the first message."""
+    model_hash: _builtins.str
+    """SHA-256 of the engine's models, hexadecimal; in the first message."""
+    level: _voice_pb2.Voice.Level.ValueType
+    """How thoroughly the voice has been learned; in the first message."""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
+        """The words of this stretch of speech, in the order in which they are heard."""
+
+    @_builtins.property
+    def characters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
+        """The characters of these words, by even division of each word's time: an estimate."""
+
+    def __init__(
+        self,
+        *,
+        audio: _builtins.bytes = ...,
+        words: _abc.Iterable[Global___Word] | None = ...,
+        characters: _abc.Iterable[Global___Word] | None = ...,
+        content_type: _builtins.str = ...,
+        engine: _builtins.str = ...,
+        model_hash: _builtins.str = ...,
+        level: _voice_pb2.Voice.Level.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "characters", b"characters", "content_type", b"content_type", "engine", b"engine", "level", b"level", "model_hash", b"model_hash", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpeakWithTimestampsResponse: _TypeAlias = SpeakWithTimestampsResponse  # noqa: Y015
 
 @_typing.final
 class Speech(_message.Message):
@@ -218,13 +362,15 @@ class Speech(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     READY_TIME_FIELD_NUMBER: _builtins.int
+    SSML_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `speeches/{speech}`."""
     voice: _builtins.str
     """The voice, `voices/{voice}`."""
     text: _builtins.str
-    """What to say, at most 100000 characters, otherwise as in SpeakRequest. A list gives the first
-    200 characters; GetSpeech gives all.
+    """What to say, at most 100000 characters, otherwise as in SpeakRequest; either this or `ssml`.
+    A list gives the first 200 characters; GetSpeech gives all.
     """
     state: Global___Speech.State.ValueType
     """How far the work has come."""
@@ -238,6 +384,12 @@ class Speech(_message.Message):
     """The engine that spoke it."""
     model_hash: _builtins.str
     """SHA-256 of the engine's models, hexadecimal."""
+    ssml: _builtins.str
+    """What to say and how, in SSML, at most 100000 characters with its markup. A list gives the
+    first 200 characters; GetSpeech gives all.
+    """
+    level: _voice_pb2.Voice.Level.ValueType
+    """How thoroughly the voice had been learned that spoke it."""
     @_builtins.property
     def audio_config(self) -> Global___AudioConfig:
         """In which form."""
@@ -280,10 +432,12 @@ class Speech(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         ready_time: _timestamp_pb2.Timestamp | None = ...,
+        ssml: _builtins.str = ...,
+        level: _voice_pb2.Voice.Level.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "create_time", b"create_time", "duration", b"duration", "failure", b"failure", "ready_time", b"ready_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "audio_config", b"audio_config", "characters", b"characters", "create_time", b"create_time", "duration", b"duration", "engine", b"engine", "failure", b"failure", "model_hash", b"model_hash", "name", b"name", "progress_percent", b"progress_percent", "ready_time", b"ready_time", "state", b"state", "text", b"text", "update_time", b"update_time", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "audio_config", b"audio_config", "characters", b"characters", "create_time", b"create_time", "duration", b"duration", "engine", b"engine", "failure", b"failure", "level", b"level", "model_hash", b"model_hash", "name", b"name", "progress_percent", b"progress_percent", "ready_time", b"ready_time", "ssml", b"ssml", "state", b"state", "text", b"text", "update_time", b"update_time", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -301,7 +455,7 @@ class CreateSpeechRequest(_message.Message):
     """A UUID that makes a retry return the first result (AIP-155)."""
     @_builtins.property
     def speech(self) -> Global___Speech:
-        """The speech: `voice` and `text` are required."""
+        """The speech: `voice`, and `text` or `ssml`, are required."""
 
     def __init__(
         self,
@@ -338,6 +492,56 @@ class GetSpeechRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSpeechRequest: _TypeAlias = GetSpeechRequest  # noqa: Y015
+
+@_typing.final
+class GetSpeechTimestampsRequest(_message.Message):
+    """GetSpeechTimestampsRequest asks for the times of a speech's words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`speeches/{speech}/timestamps`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSpeechTimestampsRequest: _TypeAlias = GetSpeechTimestampsRequest  # noqa: Y015
+
+@_typing.final
+class SpeechTimestamps(_message.Message):
+    """SpeechTimestamps are when the words of a speech are heard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `speeches/{speech}/timestamps`."""
+    @_builtins.property
+    def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
+        """The words, in the order in which they are heard."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        words: _abc.Iterable[Global___Word] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpeechTimestamps: _TypeAlias = SpeechTimestamps  # noqa: Y015
 
 @_typing.final
 class ListSpeechesRequest(_message.Message):

@@ -39,8 +39,23 @@ class SpeechServiceStub:
     """Speak speaks a text and streams the audio sentence by sentence, as it is made. Nothing
     is kept. Ending the call ends the work.
 
-    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
-    SAMPLE_RATE_UNSUPPORTED);
+    The answer says in its headers (over gRPC: its initial metadata) what speaks:
+    `x-voicemesh-engine`, `x-voicemesh-model-hash` and `x-voicemesh-level`.
+
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
+    SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
+    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+    """
+    SpeakWithTimestamps: _grpc.UnaryStreamMultiCallable[_speech_pb2.SpeakWithTimestampsRequest, _speech_pb2.SpeakWithTimestampsResponse]
+    """SpeakWithTimestamps speaks as Speak does, and says when each word and each character is
+    heard. Over REST it is a stream of server-sent events, with the audio in base64.
+
+    Times are those of the audio without what its coding adds at the start (MP3 and Opus add
+    up to 0.05 s, which players take away again).
+
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
+    SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
     NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
     RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
     """
@@ -63,13 +78,18 @@ class SpeechServiceStub:
 
     Repeating a `request_id` returns the first speech and makes no second.
 
-    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED,
-    REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
+    SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
     """
     GetSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechRequest, _speech_pb2.Speech]
     """GetSpeech gives a speech as it is now.
 
     Errors: NOT_FOUND (SPEECH_NOT_FOUND).
+    """
+    GetSpeechTimestamps: _grpc.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechTimestampsRequest, _speech_pb2.SpeechTimestamps]
+    """GetSpeechTimestamps says when each word of a READY speech is heard.
+
+    Errors: NOT_FOUND (SPEECH_NOT_FOUND, TIMESTAMPS_NOT_FOUND); FAILED_PRECONDITION (SPEECH_NOT_READY).
     """
     ListSpeeches: _grpc.UnaryUnaryMultiCallable[_speech_pb2.ListSpeechesRequest, _speech_pb2.ListSpeechesResponse]
     """ListSpeeches lists the caller's speeches, newest first.
@@ -110,8 +130,23 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     """Speak speaks a text and streams the audio sentence by sentence, as it is made. Nothing
     is kept. Ending the call ends the work.
 
-    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
-    SAMPLE_RATE_UNSUPPORTED);
+    The answer says in its headers (over gRPC: its initial metadata) what speaks:
+    `x-voicemesh-engine`, `x-voicemesh-model-hash` and `x-voicemesh-level`.
+
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
+    SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
+    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+    """
+    SpeakWithTimestamps: _aio.UnaryStreamMultiCallable[_speech_pb2.SpeakWithTimestampsRequest, _speech_pb2.SpeakWithTimestampsResponse]  # type: ignore[assignment]
+    """SpeakWithTimestamps speaks as Speak does, and says when each word and each character is
+    heard. Over REST it is a stream of server-sent events, with the audio in base64.
+
+    Times are those of the audio without what its coding adds at the start (MP3 and Opus add
+    up to 0.05 s, which players take away again).
+
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
+    SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
     NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
     RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
     """
@@ -134,13 +169,18 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
 
     Repeating a `request_id` returns the first speech and makes no second.
 
-    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED,
-    REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+    Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
+    SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
     """
     GetSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechRequest, _speech_pb2.Speech]  # type: ignore[assignment]
     """GetSpeech gives a speech as it is now.
 
     Errors: NOT_FOUND (SPEECH_NOT_FOUND).
+    """
+    GetSpeechTimestamps: _aio.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechTimestampsRequest, _speech_pb2.SpeechTimestamps]  # type: ignore[assignment]
+    """GetSpeechTimestamps says when each word of a READY speech is heard.
+
+    Errors: NOT_FOUND (SPEECH_NOT_FOUND, TIMESTAMPS_NOT_FOUND); FAILED_PRECONDITION (SPEECH_NOT_READY).
     """
     ListSpeeches: _aio.UnaryUnaryMultiCallable[_speech_pb2.ListSpeechesRequest, _speech_pb2.ListSpeechesResponse]  # type: ignore[assignment]
     """ListSpeeches lists the caller's speeches, newest first.
@@ -184,8 +224,29 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         """Speak speaks a text and streams the audio sentence by sentence, as it is made. Nothing
         is kept. Ending the call ends the work.
 
-        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
-        SAMPLE_RATE_UNSUPPORTED);
+        The answer says in its headers (over gRPC: its initial metadata) what speaks:
+        `x-voicemesh-engine`, `x-voicemesh-model-hash` and `x-voicemesh-level`.
+
+        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
+        SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
+        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+        """
+
+    @_abc_1.abstractmethod
+    def SpeakWithTimestamps(
+        self,
+        request: _speech_pb2.SpeakWithTimestampsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_speech_pb2.SpeakWithTimestampsResponse], _abc.AsyncIterator[_speech_pb2.SpeakWithTimestampsResponse]]:
+        """SpeakWithTimestamps speaks as Speak does, and says when each word and each character is
+        heard. Over REST it is a stream of server-sent events, with the audio in base64.
+
+        Times are those of the audio without what its coding adds at the start (MP3 and Opus add
+        up to 0.05 s, which players take away again).
+
+        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
+        SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
         """
@@ -220,8 +281,8 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Repeating a `request_id` returns the first speech and makes no second.
 
-        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SAMPLE_RATE_UNSUPPORTED,
-        REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
+        SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
         """
 
     @_abc_1.abstractmethod
@@ -233,6 +294,17 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetSpeech gives a speech as it is now.
 
         Errors: NOT_FOUND (SPEECH_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def GetSpeechTimestamps(
+        self,
+        request: _speech_pb2.GetSpeechTimestampsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_speech_pb2.SpeechTimestamps, _abc.Awaitable[_speech_pb2.SpeechTimestamps]]:
+        """GetSpeechTimestamps says when each word of a READY speech is heard.
+
+        Errors: NOT_FOUND (SPEECH_NOT_FOUND, TIMESTAMPS_NOT_FOUND); FAILED_PRECONDITION (SPEECH_NOT_READY).
         """
 
     @_abc_1.abstractmethod
