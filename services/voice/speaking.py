@@ -13,7 +13,8 @@ from services.voice.engine.encoders import encoder
 from services.voice.engine.errors import ArtefactMismatch, EngineError, EngineFailed, RecordingError, TextError
 from services.voice.engine.port import Chunk, Markup, Word
 from services.voice.host import EngineDied, EngineHost
-from services.voice.speeches import Artefact, AudioForm, counted, refused
+from services.voice.speeches import Artefact, AudioForm
+from services.voice.texts import counted, refused
 
 LARGEST = 64 * 1024
 

@@ -15,7 +15,7 @@ from services.mesh.interceptors import Context
 from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
-from services.voice import conversions, speaking, speeches
+from services.voice import conversions, speaking, speeches, texts
 from services.voice.engine.port import Markup, Word
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
@@ -86,7 +86,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     ) -> tuple[speeches.Artefact, AsyncGenerator[speaking.Piece, None]]:
         owner = caller().user
         text, markup = _written(request)
-        await speeches.check(text, field="ssml" if request.ssml else "text", markup=markup)
+        await texts.check(text, field="ssml" if request.ssml else "text", markup=markup)
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
@@ -98,7 +98,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         owner = caller().user
         if request.transcript:
-            await speeches.check(request.transcript, field="transcript")
+            await texts.check(request.transcript, field="transcript")
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         audio = conversions.convert(

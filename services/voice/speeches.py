@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,10 +10,8 @@ from typing import Protocol
 
 from services.mesh import errors
 from services.mesh.pages import Page
-from services.voice import jobs
-from services.voice.engine import script
+from services.voice import jobs, texts
 from services.voice.engine.encoders import FORMATS
-from services.voice.engine.errors import TextError
 from services.voice.engine.port import Level, Markup, Word
 from services.voice.jobs import Failure, Request, State
 from services.voice.voices import Voice
@@ -175,32 +172,6 @@ def form(format: str, sample_rate: int, speed: float, *, field: str) -> AudioFor
     return AudioForm(format, rate, speed or 1.0)
 
 
-async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN) -> None:
-    """Lets a text pass that the engine can speak.
-
-    Raises:
-        InvalidArgument: it holds nothing to speak, or a script that cannot be spoken here (TEXT_EMPTY,
-            TEXT_UNSUPPORTED_SCRIPT), or is not of the subset of SSML (SSML_MALFORMED, SSML_UNSUPPORTED).
-    """
-    try:
-        # A long text takes tens of milliseconds, in which nothing else would be answered.
-        await asyncio.to_thread(script.read, text, markup)
-    except TextError as error:
-        raise refused(error, field) from None
-
-
-def refused(error: TextError, field: str) -> errors.InvalidArgument:
-    """What the engine says of a text, said of a field of a request."""
-    refusal = errors.InvalidArgument.of(error.reason, field, str(error))
-    refusal.metadata.update(error.details)
-    return refusal
-
-
-def counted(text: str, markup: Markup) -> int:
-    """How many characters of usage a text comes to: all, of SSML those that are not markup."""
-    return len(script.read(text, markup).words.text)
-
-
 async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact:
     """What a voice speaks with.
 
@@ -228,7 +199,7 @@ async def create(new: NewSpeech, *, store: SpeechStore, voices: LearnedVoices) -
         NotFound: there is no such voice (VOICE_NOT_FOUND).
         FailedPrecondition: it has not been learned (VOICE_NOT_READY).
     """
-    await check(new.text, field="speech.ssml" if new.markup is Markup.SSML else "speech.text", markup=new.markup)
+    await texts.check(new.text, field="speech.ssml" if new.markup is Markup.SSML else "speech.text", markup=new.markup)
     before = await store.of_request(new.owner, new.request)
     if before is not None:
         return before

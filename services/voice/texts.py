@@ -1,0 +1,36 @@
+"""What may be spoken, and how much it counts."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.mesh import errors
+from services.voice.engine import script
+from services.voice.engine.errors import TextError
+from services.voice.engine.port import Markup
+
+
+async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN) -> None:
+    """Lets a text pass that the engine can speak.
+
+    Raises:
+        InvalidArgument: it holds nothing to speak, or a script that cannot be spoken here (TEXT_EMPTY,
+            TEXT_UNSUPPORTED_SCRIPT), or is not of the subset of SSML (SSML_MALFORMED, SSML_UNSUPPORTED).
+    """
+    try:
+        # A long text takes tens of milliseconds, in which nothing else would be answered.
+        await asyncio.to_thread(script.read, text, markup)
+    except TextError as error:
+        raise refused(error, field) from None
+
+
+def refused(error: TextError, field: str) -> errors.InvalidArgument:
+    """What the engine says of a text, said of a field of a request."""
+    refusal = errors.InvalidArgument.of(error.reason, field, str(error))
+    refusal.metadata.update(error.details)
+    return refusal
+
+
+def counted(text: str, markup: Markup) -> int:
+    """How many characters of usage a text comes to: all, of SSML those that are not markup."""
+    return len(script.read(text, markup).words.text)
