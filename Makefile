@@ -56,11 +56,13 @@ compose-up: ## Run the mesh in containers (Docker), on port 8080
 compose-down: ## Stop it; its data stays
 	docker compose down
 
-.PHONY: eval samples
+.PHONY: eval samples bench
 eval: $(STAMP_EVAL) ## Measure how near the voices come (SPEECH=folder ARGS="--seeds 0,1,2 --levels instant,studio,studio_high")
-	@exec $(BIN)/python3 -m services.voice.evaluation $(ARGS)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 exec $(BIN)/python3 -m services.voice.evaluation $(ARGS)
 samples: $(STAMP_EVAL) ## Write ten samples to listen to, with build/samples/index.html (SPEECH=folder)
 	@exec $(BIN)/python3 -m services.voice.evaluation --samples $(ARGS)
+bench: $(STAMP_EVAL) ## Measure the engine's speed against the unmodified model, and what limits it
+	@exec $(BIN)/python3 -m bench
 
 .PHONY: test
 test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x")

@@ -45,6 +45,11 @@ def remembering(original: Path | None, artefact: bytes, *, threads: int) -> floa
     return float(_alone(task, {"voice": artefact}))
 
 
+def streaming(artefact: bytes, *, threads: int, streams: int) -> float:
+    """`speed.throughput`, alone. Raises SoloFailed."""
+    return float(_alone({"task": "streaming", "threads": threads, "streams": streams}, {"voice": artefact}))
+
+
 def _alone(task: Mapping[str, Any], files: Mapping[str, bytes]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         paths = {}
@@ -76,6 +81,8 @@ def main() -> int:
         found = speed.compared(speed.paces(models, original, files, threads=threads))
     elif task["task"] == "enrolling":
         found = speed.enrolments(models, [files[name] for name in sorted(files)], threads=threads)
+    elif task["task"] == "streaming":
+        found = speed.throughput(models, files["voice"], threads=threads, streams=task["streams"])
     else:
         found = speed.memory(models, original, files["voice"], threads=threads)
     print(json.dumps(found))

@@ -8,6 +8,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from services.voice.engine import KokoroEngine, assets, kokoro, packages, sessions
+from services.voice.engine import KokoroEngine, assets, audio, encode, kokoro, packages, sessions
 from services.voice.engine.phonemes import Phonemes
 
 from .sentences import TWO_CLAUSES
@@ -84,6 +85,26 @@ def compared(found: Mapping[str, Pace]) -> dict[str, dict[str, float]]:
         for name, each in found.items()
         if name != "int8"
     }
+
+
+def throughput(models: assets.Assets, artefact: bytes, *, threads: int, streams: int) -> float:
+    """Seconds of audio a second of wall time, when so many speak at once through one engine; the better of two."""
+    engine = KokoroEngine(models, threads=threads)
+    _spoken(engine, artefact)
+    best = 0.0
+    with ThreadPoolExecutor(streams) as pool:
+        for _ in range(2):
+            started = time.monotonic()
+            heard = sum(each.audio for each in pool.map(lambda _: _spoken(engine, artefact), range(streams)))
+            best = max(best, heard / (time.monotonic() - started))
+    return best
+
+
+def lengthened(recording: bytes, seconds: float) -> bytes:
+    """A recording said over and over until it is as long as that, as WAV."""
+    samples = audio.decode(recording, sample_rate=kokoro.RATE).samples
+    size = int(seconds * kokoro.RATE)
+    return encode([np.tile(samples, -(-size // samples.size))[:size]], "wav", source_rate=kokoro.RATE)
 
 
 def enrolments(models: assets.Assets, recordings: Sequence[bytes], *, threads: int) -> list[float]:

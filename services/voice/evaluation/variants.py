@@ -55,9 +55,14 @@ def _stock_spread(voice: artefacts.Voice) -> artefacts.Voice:
     return dataclasses.replace(voice, pitch=Pitch(voice.pitch.median, 3.0))
 
 
+def _no_timbre(voice: artefacts.Voice) -> artefacts.Voice:
+    return dataclasses.replace(voice, timbre=np.zeros_like(voice.timbre))
+
+
 VARIANTS: Final = (
     Variant("instant-one-voice", "the nearest stock voice alone, not the mix", "instant", _one_voice),
     Variant("instant-even-mix", "the mix in equal shares", "instant", _even_mix),
+    Variant("instant-no-timbre", "no fitting of the timbre", "instant", _no_timbre),
     Variant("instant-flat", "no equaliser", "instant", _flat),
     Variant("instant-stock-pitch", "the stock voices' pitch", "instant", _stock_pitch),
     Variant("instant-usual-spread", "a usual movement of pitch, not the person's", "instant", _stock_spread),

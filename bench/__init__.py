@@ -1,0 +1,1 @@
+"""How fast the engine is, against the unmodified int8 model, and what limits it. `make bench`."""
