@@ -133,7 +133,7 @@ class TonalEngine:
     @staticmethod
     def _said(hertz: float, text: str) -> Samples:
         number = SENTENCES.index(text) if text in SENTENCES else 9
-        return tone(hertz, 2.0 + number / 10)
+        return tone(hertz, 1.0 + number / 10)
 
 
 class TonalParts:
