@@ -260,7 +260,7 @@ class KokoroEngine:
             pitch = replace(voice.pitch, median=voice.pitch.median + manner.semitones)
             score = self._model.score(piece.utterance.tokens, pack, speed=pace, cancelled=cancelled)
             said = self._sound(voice, timbre, score.at_pitch(pitch), cancelled)
-            said = level.limited(said * np.float32(10 ** (manner.decibels / 20)))
+            said = level.limited(level.steadied(said) * np.float32(10 ** (manner.decibels / 20)))
             start, end = seams.edges(said, RATE)
             words = timing.words(piece.utterance, score.durations, source)
             yield Chunk(

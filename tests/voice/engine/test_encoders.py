@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,23 @@ def test_a_file_is_written_as_it_comes_and_ends_as_the_whole(name: str, tmp_path
     assert early > 0
     if name != "opus":  # Ogg numbers its streams by chance.
         assert written == encode(SENTENCES, name, source_rate=24000)
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "mp3"])
+def test_long_speech_is_written_and_not_held(name: str, tmp_path: Path) -> None:
+    minute = np.tile(TONE, 30)
+    tracemalloc.start()
+    with (tmp_path / name).open("w+b") as file:
+        into = encoder(name, source_rate=24000, file=file)
+        into.feed(minute)
+        _, early = tracemalloc.get_traced_memory()
+        for _ in range(9):
+            into.feed(minute)
+        into.finish()
+    _, late = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert late - early < 2_000_000
 
 
 def test_pcm_is_bare_samples_at_the_rate_asked_for() -> None:

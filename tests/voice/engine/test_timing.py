@@ -1,6 +1,7 @@
 """Words are heard when the engine says so."""
 
 import re
+import tracemalloc
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import soxr
 
 from services.voice.engine import Chunk, Enrolment, KokoroEngine, Markup, Samples, Word, whole
+from services.voice.engine.level import active_rms
 
 RATE = 24000
 SENTENCES = (
@@ -138,3 +140,27 @@ def test_word_starts_agree_with_a_speech_recogniser(engine: KokoroEngine, enrolm
     print(f"mean absolute error of {len(errors)} word starts: {mean * 1000:.0f} ms")
     assert len(errors) >= 20
     assert mean < 0.08
+
+
+def test_a_very_long_text_begins_at_once_and_is_read_as_it_is_spoken(
+    engine: KokoroEngine, enrolment: Enrolment
+) -> None:
+    text = ("The harbour was quiet, and nobody spoke. " * 2500)[:100_000]
+    tracemalloc.start()
+
+    spoken = engine.speak(enrolment.artefact, text)
+    first = [next(spoken) for _ in range(3)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert of(text, timed(first)) == re.findall(r"\w+", text)[:21]
+    assert peak < 60_000_000
+
+
+def test_short_and_long_sentences_are_equally_loud(engine: KokoroEngine, enrolment: Enrolment) -> None:
+    text = "No. Really? It was nearly midnight when she finally opened the letter from her brother. Good night! Nobody."
+
+    levels = [20 * np.log10(active_rms(chunk.samples)) for chunk in engine.speak(enrolment.artefact, text)]
+
+    assert len(levels) >= 4
+    assert max(levels) - min(levels) <= 2.1
