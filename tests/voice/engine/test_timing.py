@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import Any
 
@@ -133,13 +134,19 @@ def test_word_starts_agree_with_a_speech_recogniser(engine: KokoroEngine, enrolm
         segments, _ = recogniser.transcribe(low, language="en", beam_size=2, word_timestamps=True)
         heard = [(re.sub(r"\W", "", each.word).lower(), each.start) for part in segments for each in part.words]
         mine = timed(chunks)
-        if [word for word, _ in heard] == [word.lower() for word in of(text, mine)]:
-            errors += [abs(word.start_seconds - start) for word, (_, start) in zip(mine, heard, strict=True)]
+        matcher = SequenceMatcher(
+            None, [word for word, _ in heard], [word.lower() for word in of(text, mine)], autojunk=False
+        )
+        errors += [
+            abs(mine[block.b + n].start_seconds - heard[block.a + n][1])
+            for block in matcher.get_matching_blocks()
+            for n in range(block.size)
+        ]
 
     mean = float(np.mean(errors))
     print(f"mean absolute error of {len(errors)} word starts: {mean * 1000:.0f} ms")
-    assert len(errors) >= 20
-    assert mean < 0.08
+    assert len(errors) >= 30
+    assert mean < 0.1
 
 
 def test_a_very_long_text_begins_at_once_and_is_read_as_it_is_spoken(
