@@ -31,7 +31,7 @@ BEFORE, AFTER = 1.0, 1.5
 
 @pytest.fixture(scope="module")
 def deep(engine: KokoroEngine, enrolment: Enrolment) -> bytes:
-    """A man's voice, without any equalisation."""
+    """A man's voice, without any equalisation, and without the step of timbre that is Robin's."""
     voice = artefact.load(enrolment.artefact, engine=engine.name, model_hash=engine.model_hash)
     other = replace(
         voice,
@@ -39,6 +39,7 @@ def deep(engine: KokoroEngine, enrolment: Enrolment) -> bytes:
         weights=np.ones(1, np.float32),
         pitch=pitch.Pitch(12 * float(np.log2(DEEP_HZ)), voice.pitch.spread),
         equaliser=np.zeros_like(voice.equaliser),
+        timbre=np.zeros_like(voice.timbre),
     )
     return artefact.dump(other, engine=engine.name, model_hash=engine.model_hash)
 
@@ -83,9 +84,9 @@ def test_the_melody_is_that_of_the_recording_at_the_pitch_of_the_voice(source: S
     before, after = contour(source), contour(converted)
     both = (before > 0) & (after > 0)
 
-    assert both.sum() > 0.6 * (before > 0).sum()
-    assert np.corrcoef(before[both], after[both])[0, 1] > 0.6
-    assert np.median(after[both]) == pytest.approx(12 * np.log2(DEEP_HZ), abs=2.0)
+    assert both.sum() > 0.8 * (before > 0).sum()
+    assert np.corrcoef(before[both], after[both])[0, 1] > 0.8
+    assert np.median(after[both]) == pytest.approx(12 * np.log2(DEEP_HZ), abs=1.0)
 
 
 def test_the_voice_is_that_of_the_artefact_and_not_of_the_recording(
