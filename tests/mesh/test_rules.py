@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pytest
 from cryptography.fernet import Fernet
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from voicemesh.user.v1 import user_pb2
-from voicemesh.voice.v1 import voice_pb2
+from voicemesh.voice.v1 import speech_pb2, voice_pb2
 
 from services.mesh import errors, masks, names, status, validation
 from services.mesh.pages import LARGEST_SIZE, PageTokens
@@ -125,3 +126,22 @@ def test_a_rule_about_a_field_names_that_field() -> None:
         "voice.consent",
         "voice.recordings[1]",
     }
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        (speech_pb2.SpeakRequest(name="voices/a"), ["text"]),
+        (speech_pb2.SpeakRequest(name="voices/a", text="a", ssml="<speak>a</speak>"), ["text"]),
+        (
+            speech_pb2.CreateSpeechRequest(speech=speech_pb2.Speech(voice="voices/a"), request_id="no"),
+            ["request_id", "speech.text"],
+        ),
+        (speech_pb2.SpeakRequest(name="voices/a", text="bell \u0007"), ["text"]),
+    ],
+)
+def test_what_breaks_a_contract_is_named(message: Message, fields: list[str]) -> None:
+    with pytest.raises(errors.InvalidArgument) as raised:
+        validation.check(message)
+
+    assert sorted(violation.field for violation in raised.value.violations) == fields
