@@ -3,7 +3,7 @@
 Fitting learns from it (`prepare`); a conversion says it again in another voice (`align`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -56,14 +56,16 @@ def prepare(
     phonemes: Phonemes,
     pack: Pack,
     cancelled: CancelCheck,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[list[Utterance], float]:
     """The utterances that could be aligned, and how much faster the person speaks than the model (1: alike)."""
     found: list[Utterance] = []
     natural = actual = 0
     line = EnergyLine()
-    for each in spoken:
+    for index, each in enumerate(spoken):
         if cancelled():
             raise Cancelled()
+        progress(index / len(spoken))
         made = align(each, model=model, phonemes=phonemes, pack=pack, line=line)
         if made is not None and made.frames >= CROP:
             found.append(_utterance(made, model, source))

@@ -80,7 +80,12 @@ class Refiner:
         """
         progress("listening", 0)
         decoded = _decoded(recordings, maximum_seconds)
-        spoken = transcribe(decoded, transcripts, cancelled=cancelled)
+        spoken = transcribe(
+            decoded,
+            transcripts,
+            cancelled=cancelled,
+            progress=lambda share: progress("listening", int(10 * share)),
+        )
         total = sum(each.samples.size for each in spoken) / RATE
         if total < LEAST_SPEECH_S:
             raise TranscriptUnclear(
@@ -91,7 +96,13 @@ class Refiner:
         progress("aligning", 10)
         source = sessions.open_session(self._assets.source, threads=1)
         utterances, pace = prepare(
-            spoken, model=self._model, source=source, phonemes=self._phonemes, pack=pack, cancelled=cancelled
+            spoken,
+            model=self._model,
+            source=source,
+            phonemes=self._phonemes,
+            pack=pack,
+            cancelled=cancelled,
+            progress=lambda share: progress("aligning", 10 + int(10 * share)),
         )
         usable = sum(each.frames for each in utterances) / 40
         if usable < LEAST_SPEECH_S:

