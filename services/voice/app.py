@@ -13,7 +13,7 @@ from services.mesh.channels import open_channel
 from services.mesh.pages import PageTokens
 from services.mesh.postgres import open_database
 from services.mesh.server import Application, Servicer
-from services.voice import queue, storage_client
+from services.voice import engine_process, queue, storage_client
 from services.voice.changes import listening
 from services.voice.host import open_engine
 from services.voice.queue import Queue
@@ -39,6 +39,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
             processes=settings.engine_processes,
             threads=settings.engine_threads,
             waiting=settings.engine_waiting,
+            serve=engine_process.main,
         ) as engine,
     ):
         draining = asyncio.Event()

@@ -1,9 +1,10 @@
 """What runs in an engine process: the models, loaded once, and one request after another.
 
 Requests are tuples `(number, kind, *arguments)`, numbered upwards. Answers are pairs `(kind, value)`: first
-`("loaded", (name, model hash, sample rate))`; then for each request any number of `("progress", (stage, percent))`,
-`("enrolment", Enrolment)` and `("chunk", Chunk)`, and last `("end", None)`, `("error", EngineError)` or
-`("failed", traceback)`, which is a defect of the engine that the process survived.
+`("loaded", (name, model hash, sample rate, refines))`; then for each request any number of
+`("progress", (stage, percent))`, `("enrolment", Enrolment)`, `("refinement", Refinement)` and `("chunk", Chunk)`, and
+last `("end", None)`, `("error", EngineError)` or `("failed", traceback)`, which is a defect of the engine that the
+process survived.
 """
 
 from __future__ import annotations
@@ -30,8 +31,19 @@ class _ParentGone(Exception):
     """Nobody is at the other end of the pipe."""
 
 
-def main(pipe: Connection, given_up: c_long, models: Path | None, threads: int) -> None:
-    """Loads the engine and serves requests until the other end of the pipe is gone."""
+def main(
+    pipe: Connection,
+    given_up: c_long,
+    models: Path | None,
+    threads: int,
+    *,
+    niceness: int = 0,
+) -> None:
+    """Loads the engine and serves requests until the other end of the pipe is gone.
+
+    `niceness` is how far it stands back from what else the machine does (nice(2), 0 to 19).
+    """
+    os.nice(niceness)
     serve(pipe, given_up, lambda: _cloning_engine(models, threads))
 
 
@@ -80,7 +92,7 @@ def _loaded(load: Callable[[], Engine], answer: Callable[[str, Any], None]) -> E
     except Exception:
         answer("failed", traceback.format_exc())
         return None
-    answer("loaded", (engine.name, engine.model_hash, engine.sample_rate))
+    answer("loaded", (engine.name, engine.model_hash, engine.sample_rate, engine.refines))
     return engine
 
 
@@ -95,6 +107,17 @@ def _do(engine: Engine, request: list[Any], answer: Callable[[str, Any], None], 
                 cancelled=cancelled,
             )
             answer("enrolment", enrolment)
+        elif kind == "refine":
+            artefact, recordings, transcripts, depth = arguments
+            refinement = engine.refine(
+                artefact,
+                recordings,
+                transcripts=transcripts,
+                depth=depth,
+                progress=lambda stage, percent: answer("progress", (stage, percent)),
+                cancelled=cancelled,
+            )
+            answer("refinement", refinement)
         elif kind == "convert":
             artefact, recording, transcript, maximum_seconds = arguments
             chunks = engine.convert(

@@ -22,6 +22,8 @@ from typing import Any
 
 import structlog
 
+from services.voice.engine.port import Refines
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger("engine")
 
 RESTART_SECONDS = 1.0
@@ -39,6 +41,7 @@ class EngineInfo:
     name: str
     model_hash: str
     sample_rate: int
+    refines: Refines
 
 
 class EngineDied(Exception):

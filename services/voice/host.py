@@ -18,7 +18,7 @@ import structlog
 from services.mesh import errors
 from services.voice import engine_process
 from services.voice.engine.errors import EngineFailed
-from services.voice.engine.port import Chunk, Enrolment, Markup
+from services.voice.engine.port import Chunk, Depth, Enrolment, Markup, Refinement
 from services.voice.engine_thread import EngineDied, EngineInfo, EngineThread, Serve
 
 __all__ = ["EngineDied", "EngineHost", "EngineInfo", "open_engine"]
@@ -95,6 +95,29 @@ class EngineHost:
                 else:
                     enrolment: Enrolment = value
         return enrolment
+
+    async def refine(
+        self,
+        artefact: bytes,
+        recordings: Sequence[bytes],
+        transcripts: Sequence[str],
+        depth: Depth,
+        progress: Callable[[str, int], None],
+    ) -> Refinement:
+        """Fits the engine to a person; `progress` is told stage and per cent.
+
+        Raises:
+            EngineError: as `Engine.refine`; EngineFailed for a defect of the engine.
+            EngineDied: the process ended in the middle, or was ended because it gave no answer.
+            ResourceExhausted: the line is full, or does not move (ENGINE_BUSY).
+        """
+        async with aclosing(self._call("refine", artefact, list(recordings), list(transcripts), depth)) as answers:
+            async for kind, value in answers:
+                if kind == "progress":
+                    progress(*value)
+                else:
+                    refinement: Refinement = value
+        return refinement
 
     async def speak(
         self, artefact: bytes, text: str, speed: float, markup: Markup = Markup.PLAIN

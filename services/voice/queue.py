@@ -16,8 +16,9 @@ from services.mesh.postgres import Connection
 VOICES = "voices"
 SPEECHES = "speeches"
 FILES = "files"
-PRIORITY = {VOICES: 1, SPEECHES: 0, FILES: 2}
-"""A voice is learned in seconds and waited for; a speech may take an hour."""
+REFINEMENTS = "refinements"
+PRIORITY = {VOICES: 1, SPEECHES: 0, FILES: 2, REFINEMENTS: -1}
+"""A voice is learned in seconds and waited for; a speech may take an hour; nobody waits for a refinement."""
 
 
 async def install(connection: Connection) -> None:
@@ -45,10 +46,10 @@ def _changes() -> dict[str, bytes]:
 
 
 class Queue:
-    """Where jobs wait. `task` is VOICES or SPEECHES; a job knows its row by id, and the attempt it is for."""
+    """Where jobs wait. `task` is VOICES, SPEECHES or REFINEMENTS; a job knows its row by id, and its attempt."""
 
     def __init__(self, url: str) -> None:
-        self.app = App(connector=PsycopgConnector(conninfo=url, max_size=4))
+        self.app = App(connector=PsycopgConnector(conninfo=url, max_size=6))
 
     async def defer(self, connection: Connection, task: str, id: str, attempt: int) -> int:
         """Puts a job into the queue, in the transaction of `connection`; gives its number."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.settings import DatabaseUrl, Key, MeshSettings
+from services.voice.refinements import Wish
 
 
 class Settings(MeshSettings):
@@ -39,6 +40,19 @@ class Settings(MeshSettings):
 
     engine_waiting: int = Field(default=8, ge=0)
     """How many calls may wait for an engine process before more are refused with RESOURCE_EXHAUSTED."""
+
+    refinement: Wish = Wish.STANDARD
+    """How deep a new voice is refined in the background where its creator does not say: NONE, STANDARD or HIGH. Only
+    where speech recognition is installed, or all that is said is given."""
+
+    refinement_processes: int = Field(default=1, ge=0)
+    """How many voices a worker refines at once, each in a process with models of its own; 0 leaves it to others."""
+
+    refinement_threads: int = Field(default=1, ge=1)
+    """Threads of each process that refines."""
+
+    refinement_niceness: int = Field(default=10, ge=0, le=19)
+    """How far refining stands back from what else the machine does, as of nice(1)."""
 
     keep_alive_seconds: float = Field(default=15.0, gt=0)
     """How often a watch shows that it is alive."""

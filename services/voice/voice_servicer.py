@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from google.protobuf import empty_pb2
@@ -14,9 +14,11 @@ from services.mesh.interceptors import Context
 from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import day, duration, timestamp
-from services.voice import voices
+from services.voice import refining, voices
+from services.voice.engine.port import Depth
 from services.voice.host import EngineHost
 from services.voice.jobs import Failure, Request
+from services.voice.refinements import Refinement, Wish
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
 from services.voice.voices import Consent, NewVoice, Voice
@@ -37,6 +39,7 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
         largest: int,
     ) -> None:
         self._store = store.voices
+        self._refinements = store.refinements
         self._usage = store.usage
         self._storage = storage
         self._watching = watching
@@ -52,6 +55,8 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
             recordings=tuple(request.voice.recordings),
             consent=Consent(request.voice.consent.statement, request.voice.consent.given_by),
             request=Request(request.request_id, digest(request)),
+            transcripts=_texts(request.voice.transcripts),
+            refinement_depth=_wish(request.voice.refinement_depth),
         )
         return to_proto(await voices.create(new, store=self._store, recordings=self._storage, largest=self._largest))
 
@@ -84,11 +89,31 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
         )
         return to_proto(voice)
 
+    async def RefineVoice(self, request: voice_pb2.RefineVoiceRequest, context: Context) -> voice_pb2.Voice:
+        voice = await refining.refine(
+            caller().user,
+            _id(request.name),
+            Depth(_wish(request.depth) or Wish.STANDARD),
+            _texts(request.transcripts),
+            store=self._store,
+            refinements=self._refinements,
+            recordings=self._storage,
+        )
+        return to_proto(voice)
+
+    async def CancelRefinement(self, request: voice_pb2.CancelRefinementRequest, context: Context) -> voice_pb2.Voice:
+        id = _id(request.name)
+        return to_proto(await refining.cancel(caller().user, id, store=self._store, refinements=self._refinements))
+
     async def WatchVoice(
         self, request: voice_pb2.WatchVoiceRequest, context: Context
     ) -> AsyncIterator[voice_pb2.WatchVoiceResponse]:
         owner, id = caller().user, _id(request.name)
-        events = self._watching.follow(f"voices/{id}", lambda: voices.get(owner, id, store=self._store))
+        events = self._watching.follow(
+            f"voices/{id}",
+            lambda: voices.get(owner, id, store=self._store),
+            ended=lambda seen: seen.settled if request.include_refinement else seen.state.final,
+        )
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Voice):
@@ -142,6 +167,8 @@ def to_proto(voice: Voice) -> voice_pb2.Voice:
         update_time=timestamp(voice.updated_at),
         ready_time=timestamp(voice.ready_at),
         etag=voice.etag,
+        refinement_depth=voice_pb2.Refinement.Depth.Value(voice.refinement_depth or "DEPTH_UNSPECIFIED"),
+        refinement=_refinement_to_proto(voice.refinement),
     )
 
 
@@ -162,6 +189,32 @@ def _report_to_proto(voice: Voice) -> voice_pb2.RecordingReport | None:
         sample_rate_hertz=found["sample_rate"],
         notes=[voice_pb2.RecordingReport.Note(**note) for note in found["notes"]],
     )
+
+
+def _refinement_to_proto(refinement: Refinement | None) -> voice_pb2.Refinement | None:
+    if refinement is None:
+        return None
+    return voice_pb2.Refinement(
+        depth=voice_pb2.Refinement.Depth.Value(refinement.depth),
+        state=voice_pb2.Refinement.State.Value(refinement.state),
+        stage=refinement.stage,
+        progress_percent=refinement.progress_percent,
+        failure=failure_to_proto(refinement.failure),
+        kept=refinement.kept,
+        score_before=refinement.score_before or 0.0,
+        score_after=refinement.score_after or 0.0,
+        ready_time=timestamp(refinement.ready_at),
+    )
+
+
+def _wish(depth: voice_pb2.Refinement.Depth.ValueType) -> Wish | None:
+    return Wish(voice_pb2.Refinement.Depth.Name(depth)) if depth else None
+
+
+def _texts(transcripts: Sequence[str]) -> tuple[str, ...]:
+    """The transcripts; none where all are empty."""
+    texts = tuple(text.strip() for text in transcripts)
+    return texts if any(texts) else ()
 
 
 def _id(name: str) -> str:

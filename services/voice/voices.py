@@ -11,6 +11,7 @@ from services.mesh import errors
 from services.mesh.pages import Page
 from services.voice import jobs
 from services.voice.jobs import Failure, Request, State
+from services.voice.refinements import Refinement, Wish
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class NewVoice:
     """Resource names, `files/{file}`."""
     consent: Consent
     request: Request
+    transcripts: tuple[str, ...] = ()
+    """What is said in each recording, empty where it is not known; or none at all."""
+    refinement_depth: Wish | None = None
+    """None: as the platform is set up."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,10 @@ class Voice:
     """How often the learning was asked for."""
     run: int
     """How often a worker has begun; only the last run has a say."""
+    worded: bool
+    """Whether it is known of every recording what is said in it."""
+    refinement_depth: Wish | None
+    refinement: Refinement | None
 
     @property
     def name(self) -> str:
@@ -72,6 +81,12 @@ class Voice:
     def etag(self) -> str:
         """Changes with every update (AIP-154)."""
         return f"v{self.version}"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens by itself, to its refinement neither."""
+        refining = self.refinement is not None and not self.refinement.state.final
+        return self.state.final and not (self.state is State.READY and refining)
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,11 @@ class Watching:
     draining: asyncio.Event
     keep_alive_seconds: float
 
-    async def follow(self, name: str, read: Callable[[], Awaitable[W]]) -> Events[W]:
-        """The thing as it is, then whenever it changes; last always a final state, or why the watch ends without.
+    async def follow(
+        self, name: str, read: Callable[[], Awaitable[W]], *, ended: Callable[[W], bool] = lambda seen: seen.state.final
+    ) -> Events[W]:
+        """The thing as it is, then whenever it changes; last always one that has `ended`, or why the watch ends
+        without.
 
         Raises whatever `read` raises the first time: then there is nothing to follow.
         """
@@ -49,7 +52,7 @@ class Watching:
             seen = await read()
             yield seen
             shown = loop.time()
-            while not seen.state.final:
+            while not ended(seen):
                 await self._wait(changed)
                 if self.draining.is_set():
                     yield errors.Unavailable("DRAINING", "the service restarts; watch again", retry_after=1)

@@ -1,6 +1,6 @@
-"""What a worker does for one job: learns a voice, or speaks a text.
+"""What a worker does for one job: learns a voice, refines it, or speaks a text.
 
-Both may be run again from the beginning at any time: a result counts only if its row still wants it, and is
+All may be run again from the beginning at any time: a result counts only if its row still wants it, and is
 written in one transaction.
 """
 
@@ -10,10 +10,10 @@ import asyncio
 import hashlib
 import tempfile
 import uuid
-from collections.abc import Awaitable
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TypeAlias
 
 import structlog
 
@@ -26,6 +26,7 @@ from services.voice.engine.port import Level, Markup, Word
 from services.voice.engine.text import sentences
 from services.voice.host import EngineDied, EngineHost
 from services.voice.jobs import Failure
+from services.voice.refinements import Refined, Refinement, Wish, chosen
 from services.voice.speeches import Artefact, Speech, Spoken
 from services.voice.storage_client import FileGone, StorageClient
 from services.voice.store import Store
@@ -33,6 +34,9 @@ from services.voice.store.rows import JobRows
 from services.voice.voices import Voice
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("work")
+
+Job: TypeAlias = Voice | Speech | Refinement
+Rows: TypeAlias = JobRows[Voice] | JobRows[Speech] | JobRows[Refinement]
 
 PROGRESS_SECONDS = 0.3
 TRANSIENT = (errors.Unavailable, errors.ResourceExhausted, EngineDied)
@@ -54,6 +58,10 @@ class Work:
     store: Store
     storage: StorageClient
     engine: EngineHost
+    refining: Callable[[], AbstractAsyncContextManager[EngineHost]]
+    """Opens an engine of its own for each refinement, which takes minutes."""
+    usual: Wish = Wish.STANDARD
+    """How deep a voice is refined where its creator did not say."""
 
     async def learn(self, id: str, attempt: int, *, last_try: bool) -> None:
         """Learns a voice, if it is still wanted. Raises one of TRANSIENT unless this is the last try."""
@@ -69,16 +77,41 @@ class Work:
             with acting_for(Caller(user=speech.owner, request_id=f"speech-{id}")):
                 await _or_fail(self._speak(speech), self.store.speeches, speech, last_try)
 
-    async def _learn(self, voice: Voice) -> None:
+    async def refine(self, id: str, attempt: int, *, last_try: bool) -> None:
+        """Refines a voice, if that is still wanted. Raises one of TRANSIENT unless this is the last try."""
+        refinement = await self.store.refinements.begin(id, attempt)
+        if refinement is not None:
+            with acting_for(Caller(user=refinement.owner, request_id=f"refinement-{id}")):
+                await _or_fail(self._refine(refinement), self.store.refinements, refinement, last_try)
+
+    async def _recordings(self, names: Sequence[str]) -> list[bytes]:
         try:
-            recordings = [await self.storage.read(name) for name in voice.recordings]
+            return [await self.storage.read(name) for name in names]
         except FileGone as gone:
             raise GiveUp("RECORDING_GONE", f"the recording {gone} was deleted") from None
+
+    async def _learn(self, voice: Voice) -> None:
+        recordings = await self._recordings(voice.recordings)
         async with Reporter(self.store.voices, voice) as reporter:
             enrolment = await self.engine.enrol(recordings, reporter.report)
         info = self.engine.info
         artefact = Artefact(voice.id, enrolment.artefact, info.name, info.model_hash)
-        await self.store.voices.learned(voice.id, voice.run, artefact, str(Level.INSTANT), enrolment.report.to_dict())
+        report = enrolment.report.to_dict()
+        depth = chosen(voice.refinement_depth, self.usual, info.refines, worded=voice.worded)
+        await self.store.voices.learned(voice.id, voice.run, artefact, str(Level.INSTANT), report, depth)
+
+    async def _refine(self, refinement: Refinement) -> None:
+        material = await self.store.refinements.material(refinement.id)
+        if material is None:
+            return  # The voice was deleted, and with it this.
+        recordings = await self._recordings(material.recordings)
+        async with self.refining() as engine, Reporter(self.store.refinements, refinement) as reporter:
+            made = await engine.refine(
+                material.artefact, recordings, material.transcripts, refinement.depth, reporter.report
+            )
+            info = engine.info
+        result = Refined(made.artefact, made.better, made.score_before, made.score_after, info.name, info.model_hash)
+        await self.store.refinements.refined(refinement.id, refinement.run, result)
 
     async def _speak(self, speech: Speech) -> None:
         artefact = await self.store.voices.artefact(speech.owner, speech.voice)
@@ -119,7 +152,7 @@ class Work:
 class Reporter:
     """Writes the progress of a job into its row, at most every PROGRESS_SECONDS."""
 
-    def __init__(self, rows: JobRows[Voice] | JobRows[Speech], job: Voice | Speech) -> None:
+    def __init__(self, rows: Rows, job: Job) -> None:
         self._rows = rows
         self._job = job
         self._latest: tuple[str, int] | None = None
@@ -151,9 +184,7 @@ class Reporter:
             await asyncio.sleep(PROGRESS_SECONDS)
 
 
-async def _or_fail(
-    work: Awaitable[None], rows: JobRows[Voice] | JobRows[Speech], job: Voice | Speech, last_try: bool
-) -> None:
+async def _or_fail(work: Awaitable[None], rows: Rows, job: Job, last_try: bool) -> None:
     """Awaits the work; marks the row FAILED where trying again cannot help."""
     try:
         await work

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from typing import cast
 
@@ -26,21 +27,22 @@ from services.mesh.channels import open_channel
 from services.mesh.loops import repeating
 from services.mesh.postgres import open_database
 from services.mesh.settings import read
-from services.voice import queue, storage_client
+from services.voice import engine_process, queue, storage_client
 from services.voice.host import EngineHost, open_engine
 from services.voice.jobs import Failure
-from services.voice.queue import FILES, SPEECHES, VOICES, Queue
+from services.voice.queue import FILES, REFINEMENTS, SPEECHES, VOICES, Queue
 from services.voice.settings import Settings
-from services.voice.speeches import Speech
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
-from services.voice.store.rows import JobRows
-from services.voice.voices import Voice
-from services.voice.work import TRANSIENT, Work
+from services.voice.work import TRANSIENT, Rows, Work
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("worker")
 
 
+LOADING_SECONDS = 300.0
+"""How long the models may take to load for a refinement, which stands back from all else."""
+STEP_SECONDS = 600.0
+"""How long a refinement may show no progress."""
 ABANDONED = Failure("INTERNAL", "every worker that tried this has died of it")
 
 
@@ -70,6 +72,10 @@ def register(tasks: Queue, work: Work, attempts: int) -> None:
     async def speak(context: JobContext, id: str, attempt: int) -> None:
         await _unless_stopped(context, work.speak(id, attempt, last_try=context.job.attempts + 1 >= attempts))
 
+    @tasks.app.task(name=REFINEMENTS, queue=REFINEMENTS, retry=Retry(), pass_context=True)
+    async def refine(context: JobContext, id: str, attempt: int) -> None:
+        await _unless_stopped(context, work.refine(id, attempt, last_try=context.job.attempts + 1 >= attempts))
+
     @tasks.app.task(name=FILES, queue=FILES, retry=Retry(), pass_context=True)
     async def remove(context: JobContext, owner: str, name: str) -> None:
         await _unless_stopped(context, work.remove(owner, name))
@@ -87,14 +93,14 @@ async def _unless_stopped(context: JobContext, work: Awaitable[None]) -> None:
 async def rescue(tasks: Queue, store: Store, settings: Settings) -> None:
     """Gives the jobs of workers that have died back to the queue; ends those that no worker survives."""
     jobs = tasks.app.job_manager
+    rows: dict[str, Rows] = {VOICES: store.voices, SPEECHES: store.speeches, REFINEMENTS: store.refinements}
     for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=settings.stalled_seconds):
         log.warning("job of a dead worker", task=job.task_name, job=job.id, attempts=job.attempts)
         if job.attempts < settings.job_attempts or job.task_name == FILES:
             await jobs.retry_job(job, retry_at=datetime.now(UTC))
             continue
-        rows: JobRows[Voice] | JobRows[Speech] = store.voices if job.task_name == VOICES else store.speeches
         id, attempt = cast(tuple[str, int], (job.task_kwargs["id"], job.task_kwargs["attempt"]))
-        await rows.abandon(id, attempt, ABANDONED)
+        await rows[job.task_name].abandon(id, attempt, ABANDONED)
         await jobs.finish_job(job, Status.FAILED, delete_job=False)
 
 
@@ -111,33 +117,58 @@ async def work_until(stop: asyncio.Event, settings: Settings) -> None:
             processes=settings.engine_processes,
             threads=settings.engine_threads,
             waiting=settings.engine_waiting,
+            serve=engine_process.main,
         ) as engine,
         tasks.app.open_async(),
     ):
         store = Store(database, tasks)
-        register(tasks, Work(store, StorageClient(storage), engine), settings.job_attempts)
+        work = Work(store, StorageClient(storage), engine, partial(refining, settings), settings.refinement)
+        register(tasks, work, settings.job_attempts)
         if not await _loaded(engine, stop):
             return
         async with repeating("rescue", lambda: rescue(tasks, store, settings), settings.heartbeat_seconds):
-            working = asyncio.create_task(
-                tasks.app.run_worker_async(
-                    queues=[VOICES, SPEECHES, FILES],
-                    concurrency=settings.engine_processes,
-                    install_signal_handlers=False,
-                    shutdown_graceful_timeout=settings.drain_seconds,
-                    update_heartbeat_interval=settings.heartbeat_seconds,
-                    stalled_worker_timeout=settings.stalled_seconds * 2,
-                    fetch_job_polling_interval=2.0,
-                    delete_jobs="successful",
-                )
-            )
+            working = [_working(tasks, settings, [VOICES, SPEECHES, FILES], settings.engine_processes)]
+            if settings.refinement_processes:
+                working.append(_working(tasks, settings, [REFINEMENTS], settings.refinement_processes))
             stopping = asyncio.create_task(stop.wait())
             log.info("working")
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            working.cancel()
-            with suppress(asyncio.CancelledError):
-                await working
+            await asyncio.wait({*working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for each in (stopping, *working):
+                each.cancel()
+            await asyncio.wait(working)
+            for each in working:
+                with suppress(asyncio.CancelledError):
+                    each.result()
+
+
+def refining(settings: Settings) -> AbstractAsyncContextManager[EngineHost]:
+    """An engine for one refinement, which stands back from what is waited for."""
+    return open_engine(
+        settings.models,
+        processes=1,
+        threads=settings.refinement_threads,
+        waiting=0,
+        line_seconds=LOADING_SECONDS,
+        answer_seconds=STEP_SECONDS,
+        serve=partial(engine_process.main, niceness=settings.refinement_niceness),
+    )
+
+
+def _working(tasks: Queue, settings: Settings, queues: list[str], concurrency: int) -> asyncio.Task[None]:
+    """Does the jobs of some queues, so many at once, until it is cancelled."""
+    return asyncio.create_task(
+        tasks.app.run_worker_async(
+            queues=queues,
+            concurrency=concurrency,
+            name="-".join(queues),
+            install_signal_handlers=False,
+            shutdown_graceful_timeout=settings.drain_seconds,
+            update_heartbeat_interval=settings.heartbeat_seconds,
+            stalled_worker_timeout=settings.stalled_seconds * 2,
+            fetch_job_polling_interval=2.0,
+            delete_jobs="successful",
+        )
+    )
 
 
 async def _loaded(engine: EngineHost, stop: asyncio.Event) -> bool:

@@ -39,6 +39,7 @@ def of_failures() -> set[str]:
         engine.ArtefactMismatch,
         engine.ArtefactCorrupt,
         engine.EngineFailed,
+        engine.RefinementUnavailable,
     )
     return given_up | recordings | {each.reason for each in spoken}
 

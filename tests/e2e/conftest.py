@@ -71,6 +71,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mes
         "VOICEMESH_VOICE_HEARTBEAT_SECONDS": "1",
         "VOICEMESH_VOICE_STALLED_SECONDS": "4",
         "VOICEMESH_VOICE_DRAIN_SECONDS": "1",
+        "VOICEMESH_VOICE_REFINEMENT": "NONE",
     }
     layout = replace(Layout(), port=0, services=dict.fromkeys(topology.OFFSETS, 0), environment=environment)
     kept = state.at(tmp_path_factory.mktemp("mesh"))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -18,6 +19,7 @@ from services.mesh import names
 from services.storage import app as storage_app
 from services.storage.settings import Settings as StorageSettings
 from services.voice import app as voice_app
+from services.voice.refinements import Wish
 from services.voice.settings import Settings
 from services.voice.worker import work_until
 from tests.peers import Metadata, Served, served, signed_in
@@ -97,11 +99,22 @@ def eve() -> Metadata:
 async def platform(
     new_database: Callable[[], str], certificates: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Platform]:
+    # A refinement takes minutes, and would go on beside whatever is tested next.
+    root = tmp_path_factory.mktemp("objects")
+    async with opened(new_database, certificates, root, refinement=Wish.NONE) as found:
+        yield found
+
+
+@asynccontextmanager
+async def opened(
+    new_database: Callable[[], str], certificates: dict[str, Path], root: Path, **options: Any
+) -> AsyncIterator[Platform]:
+    """A platform with databases of its own; `options` are settings of the voice service and of its workers."""
     storage_settings = StorageSettings(
         listen="127.0.0.1:0",
         tls=certificates["storage"],
         database_url=new_database(),
-        root=str(tmp_path_factory.mktemp("objects")),
+        root=str(root),
         page_token_key=Fernet.generate_key().decode(),
         drain_seconds=0,
     )
@@ -116,6 +129,7 @@ async def platform(
             heartbeat_seconds=0.5,
             stalled_seconds=2,
             drain_seconds=0,
+            **options,
         )
         of_worker = settings.model_copy(update={"tls": certificates["worker"]})
         async with (

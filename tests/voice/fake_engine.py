@@ -12,8 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from services.voice import engine_process
-from services.voice.engine.errors import Cancelled, Silent, TextEmpty
-from services.voice.engine.port import CancelCheck, Chunk, Enrolment, Markup, Progress, never, unheard
+from services.voice.engine.errors import Cancelled, RefinementUnavailable, Silent, TextEmpty, TranscriptUnclear
+from services.voice.engine.port import (
+    CancelCheck,
+    Chunk,
+    Depth,
+    Enrolment,
+    Markup,
+    Progress,
+    Refinement,
+    Refines,
+    Report,
+    never,
+    unheard,
+)
 
 
 class Unreadable:
@@ -23,11 +35,15 @@ class Unreadable:
         return (int, ("no number",))
 
 
+REPORT = Report(1, 10.0, 8.0, 8.0, 16000, 1, ("flac",), 40.0, 0.0, 7000, 170.0, ())
+
+
 class FakeEngine:
     """Speaks `count n` as n chunks of its speed, and does other orders."""
 
     name = "fake"
     model_hash = "0" * 64
+    refines = Refines.GIVEN_WORDS
 
     @property
     def sample_rate(self) -> int:
@@ -42,7 +58,35 @@ class FakeEngine:
         while not recordings:
             _pause(cancelled)
         progress("done", 100)
-        return Enrolment(b"".join(recordings), None)  # type: ignore[arg-type]
+        return Enrolment(b"".join(recordings), REPORT)
+
+    def refine(
+        self,
+        artefact: bytes,
+        recordings: Sequence[bytes],
+        *,
+        transcripts: Sequence[str] = (),
+        depth: Depth = Depth.STANDARD,
+        progress: Progress = unheard,
+        cancelled: CancelCheck = never,
+    ) -> Refinement:
+        """Does what the first transcript says: comes nearer by so much, or finds out that it cannot."""
+        progress("listening", 5)
+        order, _, argument = (transcripts[0] if transcripts else "nothing").partition(" ")
+        if order == "nothing":
+            raise RefinementUnavailable()
+        if order == "unclear":
+            raise TranscriptUnclear()
+        if order == "once" and not Path(argument).exists():
+            Path(argument).touch()
+            os._exit(3)
+        progress("fitting", 50)
+        while order == "until" and not Path(argument).exists():
+            _pause(cancelled)
+        progress("done", 100)
+        gain = float(argument) if order == "nearer" else 0.1
+        fitted = f"{depth} {os.getpriority(os.PRIO_PROCESS, 0)} ".encode() + artefact
+        return Refinement(fitted if gain > 0 else artefact, gain > 0, 0.5, 0.5 + gain, steps=1)
 
     def speak(
         self,
@@ -100,8 +144,17 @@ class FakeEngine:
             time.sleep(600)
 
 
-def main(pipe: Connection, given_up: c_long, models: Path | None, threads: int) -> None:
+def main(
+    pipe: Connection,
+    given_up: c_long,
+    models: Path | None,
+    threads: int,
+    *,
+    engine: str = "",
+    niceness: int = 0,
+) -> None:
     """As `engine_process.main`; takes ever to load if the models are at `/slow`, fails if at `/broken`."""
+    os.nice(niceness)
     engine_process.serve(pipe, given_up, lambda: _loaded(models))
 
 

@@ -14,9 +14,10 @@ from psycopg.rows import tuple_row
 from services.mesh import names
 from services.mesh.postgres import Database, open_database
 from services.voice import queue
-from services.voice.engine.port import Markup, Word
+from services.voice.engine.port import Depth, Markup, Word
 from services.voice.jobs import Failure, Request, State
 from services.voice.queue import Queue
+from services.voice.refinements import Refined
 from services.voice.settings import Settings
 from services.voice.speeches import Artefact, AudioForm, NewSpeech, Spoken
 from services.voice.store import Store
@@ -138,11 +139,77 @@ async def test_a_consent_cannot_be_changed_and_outlives_its_voice(store: Store, 
         assert await cursor.fetchall() == [(OWNER, "yes")]
 
 
-@pytest.mark.parametrize(("attempts", "state", "status"), [(1, State.PENDING, "todo"), (5, State.FAILED, "failed")])
-async def test_a_job_of_dead_workers_is_given_to_another_until_too_many_have_died_of_it(
-    store: Store, database: Database, attempts: int, state: State, status: str
-) -> None:
+async def refining(store: Store) -> str:
+    """A voice that was learned and is to be refined."""
     id = await new_voice(store)
+    run = (await store.voices.begin(id, 1)).run
+    await store.voices.learned(id, run, Artefact(id, b"instant", "e", "h"), "INSTANT", {}, Depth.STANDARD)
+    return id
+
+
+async def test_only_the_last_run_of_a_refinement_may_write(store: Store) -> None:
+    id = await refining(store)
+    stale = await store.refinements.begin(id, 1)
+    live = await store.refinements.begin(id, 1)
+    result = Refined(b"studio", True, 0.5, 0.7, "e", "h")
+
+    await store.refinements.progress(id, stale.run, "fitting", 50)
+    await store.refinements.fail(id, stale.run, Failure("X", "x"))
+    of_stale = await store.refinements.refined(id, stale.run, result)
+    before = await store.voices.get(OWNER, id)
+    of_live = await store.refinements.refined(id, live.run, result)
+    again = await store.refinements.refined(id, live.run, result)
+    after = await store.voices.get(OWNER, id)
+
+    assert (of_stale, of_live, again) == (False, True, False)
+    assert (before.refinement.state, before.refinement.progress_percent) == (State.PROCESSING, 0)
+    assert (before.level, after.level) == ("INSTANT", "STUDIO")
+    assert after.refinement.state is State.READY
+    assert (await store.voices.artefact(OWNER, id)).content == b"studio"
+
+
+async def test_nobody_wants_a_refinement_that_was_stopped_or_whose_voice_is_gone(store: Store) -> None:
+    result = Refined(b"studio", True, 0.5, 0.7, "e", "h")
+    stopped, retried, deleted = [await refining(store) for _ in range(3)]
+    runs = {id: (await store.refinements.begin(id, 1)).run for id in (stopped, retried, deleted)}
+    await store.refinements.stop(OWNER, stopped)
+    await store.voices.retry(OWNER, retried, [State.READY])
+    await store.voices.delete(OWNER, deleted)
+
+    for id, run in runs.items():
+        assert not await store.refinements.refined(id, run, result)
+        assert await store.refinements.begin(id, 1) is None
+    assert (await store.voices.artefact(OWNER, stopped)).content == b"instant"
+
+
+async def test_the_jobs_of_a_voice_end_with_it(store: Store, database: Database) -> None:
+    id = await refining(store)
+
+    await store.voices.delete(OWNER, id)
+
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT status::text FROM procrastinate_jobs WHERE queue_name = 'refinements' AND args->>'id' = %s", [id]
+        )
+        assert await cursor.fetchall() == [("cancelled",)]
+
+
+async def test_a_refinement_that_no_worker_survives_fails_and_leaves_the_voice(
+    store: Store, database: Database
+) -> None:
+    id = await refining(store)
+    await store.refinements.begin(id, 1)
+
+    await abandoned(store, database, id, attempts=5, task="refinements")
+
+    voice = await store.voices.get(OWNER, id)
+    assert voice.state is State.READY
+    assert voice.refinement.state is State.FAILED
+    assert voice.refinement.failure.reason == "INTERNAL"
+
+
+async def abandoned(store: Store, database: Database, id: str, *, attempts: int, task: str) -> None:
+    """As if so many workers had died of the job, and another looks after what they left."""
     tasks = Queue(database.url)
     settings = Settings(
         tls=Path(),
@@ -152,11 +219,20 @@ async def test_a_job_of_dead_workers_is_given_to_another_until_too_many_have_die
     )
     async with database.connection() as connection:
         await connection.execute(
-            "UPDATE procrastinate_jobs SET status = 'doing', attempts = %s WHERE args->>'id' = %s", [attempts, id]
+            "UPDATE procrastinate_jobs SET status = 'doing', attempts = %s WHERE args->>'id' = %s AND queue_name = %s",
+            [attempts, id, task],
         )
 
     async with tasks.app.open_async():
         await rescue(tasks, store, settings)
+
+
+@pytest.mark.parametrize(("attempts", "state", "status"), [(1, State.PENDING, "todo"), (5, State.FAILED, "failed")])
+async def test_a_job_of_dead_workers_is_given_to_another_until_too_many_have_died_of_it(
+    store: Store, database: Database, attempts: int, state: State, status: str
+) -> None:
+    id = await new_voice(store)
+    await abandoned(store, database, id, attempts=attempts, task="voices")
 
     voice = await store.voices.get(OWNER, id)
     async with database.connection() as connection:

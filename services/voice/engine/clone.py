@@ -34,6 +34,7 @@ from .port import (
     Markup,
     Progress,
     Refinement,
+    Refines,
     Samples,
     never,
     unheard,
@@ -41,6 +42,7 @@ from .port import (
 from .script import Manner, Passage, Script
 from .speaker import SpeakerEncoder
 from .studio.refine import Refiner
+from .studio.transcription import recognises
 from .timbres import Timbres
 from .timing import Source
 from .trace import Cursor
@@ -76,6 +78,11 @@ class KokoroEngine:
         self._timbres = Timbres(assets.decoder, self._model.affines.offset.size)
         self._attunement = Attunement(assets, self._model, threads=count)
         self._refiner = Refiner(assets, self._model, self._phonemes, self._encoder, threads=count)
+
+    @property
+    def refines(self) -> Refines:
+        """Whether speech recognition is installed."""
+        return Refines.ALWAYS if recognises() else Refines.GIVEN_WORDS
 
     def enrol(
         self, recordings: Sequence[bytes], *, progress: Progress = unheard, cancelled: CancelCheck = never

@@ -51,6 +51,15 @@ class Depth(StrEnum):
     """Its convolutions too, by low-rank differences: 4 MB a voice, and half as long again."""
 
 
+class Refines(StrEnum):
+    """Whether an engine, as it is installed, can be fitted to a person."""
+
+    NEVER = "NEVER"
+    GIVEN_WORDS = "GIVEN_WORDS"
+    """Where it is told what is said in the recordings: it has no speech recognition."""
+    ALWAYS = "ALWAYS"
+
+
 @dataclass(frozen=True)
 class Note:
     """One thing about the recordings that a person should know, none of which stopped the learning."""
@@ -183,6 +192,11 @@ class Engine(Protocol):
         """Of the audio that `speak` gives, in Hz."""
         ...
 
+    @property
+    def refines(self) -> Refines:
+        """Whether `refine` can do what it is for."""
+        ...
+
     def enrol(
         self,
         recordings: Sequence[bytes],
@@ -208,7 +222,8 @@ class Engine(Protocol):
     ) -> Refinement:
         """Fits the engine to the person, from the recordings that the artefact was learnt from, in minutes.
 
-        `transcripts` say what is spoken in each recording; where there is none, speech recognition writes it.
+        `transcripts` say what is spoken in each recording; where there is none, speech recognition writes it. Without
+        speech recognition, each recording needs its words and must be short (one stretch of up to 14 s).
         Raises as `enrol`; ArtefactMismatch, ArtefactCorrupt, RefinementUnavailable (the engine cannot, or speech
         recognition is not installed), TranscriptUnclear (too little of what was said could be made out).
         """

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from services.mesh.postgres import Database
 from services.voice.queue import Queue
+from services.voice.store.refinements import RefinementRows
 from services.voice.store.speeches import SpeechRows
 from services.voice.store.usage import UsageRows
 from services.voice.store.voices import VoiceRows
 
 
 class Store:
-    """Voices, speeches and their usage in PostgreSQL."""
+    """Voices, their refinements, speeches and their usage in PostgreSQL."""
 
     def __init__(self, database: Database, queue: Queue) -> None:
-        self.voices = VoiceRows(database, queue)
+        self.refinements = RefinementRows(database, queue)
+        self.voices = VoiceRows(database, queue, self.refinements)
         self.speeches = SpeechRows(database, queue)
         self.usage = UsageRows(database)

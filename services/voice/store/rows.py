@@ -122,16 +122,20 @@ class JobRows(Generic[R]):
     async def retry(self, owner: str, id: str, states: Sequence[State]) -> R | None:
         """The row, PENDING with a new job if it was in one of these states; None if it is not there."""
         async with self._database.connection() as connection:
-            cursor = await connection.execute(
-                f"UPDATE {self._table} SET state = 'PENDING', stage = '', progress_percent = 0, attempt = attempt + 1,"
-                " failure_reason = NULL, failure_message = NULL, updated_at = now()"
-                " WHERE owner = %s AND id = %s AND state = ANY(%s) RETURNING attempt",
-                [owner, id, list(states)],
-            )
-            row = await cursor.fetchone()
-            if row is not None:
-                await self.defer(connection, id, row[0])
-            return await self.read(connection, "t.owner = %s AND t.id = %s", [owner, id])
+            return await self.retry_within(connection, owner, id, states)
+
+    async def retry_within(self, connection: Connection, owner: str, id: str, states: Sequence[State]) -> R | None:
+        """As `retry`, within a transaction."""
+        cursor = await connection.execute(
+            f"UPDATE {self._table} SET state = 'PENDING', stage = '', progress_percent = 0, attempt = attempt + 1,"
+            " failure_reason = NULL, failure_message = NULL, updated_at = now()"
+            " WHERE owner = %s AND id = %s AND state = ANY(%s) RETURNING attempt",
+            [owner, id, list(states)],
+        )
+        row = await cursor.fetchone()
+        if row is not None:
+            await self.defer(connection, id, row[0])
+        return await self.read(connection, "t.owner = %s AND t.id = %s", [owner, id])
 
     async def begin(self, id: str, attempt: int) -> R | None:
         """The row, PROCESSING, if its job of this attempt is still wanted; a crashed one begins again.

@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from services.mesh import names
-from services.mesh.postgres import Database
+from services.mesh.postgres import Connection, Database
+from services.voice.engine.port import Depth
+from services.voice.jobs import State
 from services.voice.queue import VOICES, Queue
+from services.voice.refinements import Wish
 from services.voice.speeches import Artefact
+from services.voice.store.refinements import COLUMNS, RefinementRows, refinement
 from services.voice.store.rows import JobRows, job_columns
 from services.voice.voices import NewVoice, Voice
 
-_SELECT = """
+_OF_REFINEMENT = "of_refinement_"
+_SELECT = f"""
 SELECT t.id::text AS id, t.owner::text AS owner, t.display_name, t.description, t.recordings,
        c.statement AS consent_statement, c.given_by AS consent_given_by, c.given_at AS consent_given_at,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        a.level, coalesce(a.engine, '') AS engine, coalesce(a.model_hash, '') AS model_hash,
-       t.report, t.created_at, t.updated_at, t.ready_at, t.version, t.attempt, t.run
+       t.report, t.created_at, t.updated_at, t.ready_at, t.version, t.attempt, t.run,
+       cardinality(t.transcripts) > 0 AND '' <> ALL (t.transcripts) AS worded, t.refinement_depth,
+       {", ".join(f"r.{column} AS {_OF_REFINEMENT}{column}" for column in COLUMNS)}
   FROM voices t
   JOIN consents c ON c.voice = t.id
   LEFT JOIN LATERAL (
        SELECT level, engine, model_hash FROM artefacts WHERE voice = t.id ORDER BY version DESC LIMIT 1) a ON true
+  LEFT JOIN refinements r ON r.id = t.id
 """
 
 
 def _voice(row: Mapping[str, Any]) -> Voice:
-    return Voice(**job_columns(row))
+    own = {name: value for name, value in row.items() if not name.startswith(_OF_REFINEMENT)}
+    of_refinement = {name: row[f"{_OF_REFINEMENT}{name}"] for name in COLUMNS}
+    wish = own["refinement_depth"]
+    columns = {
+        **job_columns(own),
+        "refinement_depth": None if wish is None else Wish(wish),
+        "refinement": None if of_refinement["id"] is None else refinement(of_refinement),
+    }
+    return Voice(**columns)
 
 
 class VoiceRows(JobRows[Voice]):
     """Voices in PostgreSQL."""
 
-    def __init__(self, database: Database, queue: Queue) -> None:
+    def __init__(self, database: Database, queue: Queue, refinements: RefinementRows) -> None:
         super().__init__(database, queue, VOICES, _SELECT, _voice)
+        self._refinements = refinements
 
     async def insert(self, new: NewVoice) -> Voice:
         """The voice of this request, added with its consent, its job and its ledger row if new.
@@ -46,14 +63,17 @@ class VoiceRows(JobRows[Voice]):
         id = names.new_id()
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                "INSERT INTO voices (id, owner, display_name, description, recordings, request_id, request_digest)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
+                "INSERT INTO voices (id, owner, display_name, description, recordings, transcripts, refinement_depth,"
+                " request_id, request_digest)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
                 [
                     id,
                     new.owner,
                     new.display_name,
                     new.description,
                     list(new.recordings),
+                    list(new.transcripts),
+                    new.refinement_depth,
                     new.request.id or None,
                     new.request.digest,
                 ],
@@ -98,19 +118,46 @@ class VoiceRows(JobRows[Voice]):
             row = await cursor.fetchone()
             return None if row is None else Artefact(id, *row)
 
-    async def learned(self, id: str, run: int, artefact: Artefact, level: str, report: Mapping[str, Any]) -> bool:
-        """Ends a job with what it learned; False if nobody wants it any more."""
+    async def delete_within(self, connection: Connection, owner: str, id: str) -> bool:
+        """As `delete`, within a transaction."""
+        await connection.execute("SELECT FROM voices WHERE owner = %s AND id = %s FOR UPDATE", [owner, id])
+        await self._refinements.delete_within(connection, owner, id)
+        return await super().delete_within(connection, owner, id)
+
+    async def retry_within(self, connection: Connection, owner: str, id: str, states: Sequence[State]) -> Voice | None:
+        """As `retry`, within a transaction."""
+        voice = await super().retry_within(connection, owner, id, states)
+        if voice is None or voice.state is not State.PENDING:
+            return voice
+        await self._refinements.stop_within(connection, id)
+        return await self.read(connection, "t.owner = %s AND t.id = %s", [owner, id])
+
+    async def learned(
+        self,
+        id: str,
+        run: int,
+        artefact: Artefact,
+        level: str,
+        report: Mapping[str, Any],
+        depth: Depth | None = None,
+    ) -> bool:
+        """Ends a job with what it learned, and begins the refinement if it is to have one; False if nobody wants it
+        any more."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "UPDATE voices SET state = 'READY', stage = '', progress_percent = 100, report = %s,"
-                " ready_at = now(), updated_at = now() WHERE id = %s AND run = %s AND state = 'PROCESSING'",
+                " ready_at = now(), updated_at = now()"
+                " WHERE id = %s AND run = %s AND state = 'PROCESSING' RETURNING owner::text",
                 [Jsonb(dict(report)), id, run],
             )
-            if cursor.rowcount == 0:
+            row = await cursor.fetchone()
+            if row is None:
                 return False
             await connection.execute(
                 "INSERT INTO artefacts (voice, version, level, engine, model_hash, content)"
                 " SELECT %s, coalesce(max(version), 0) + 1, %s, %s, %s, %s FROM artefacts WHERE voice = %s",
                 [id, level, artefact.engine, artefact.model_hash, artefact.content, id],
             )
+            if depth is not None:
+                await self._refinements.begin_within(connection, row[0], id, depth)
             return True

@@ -34,7 +34,7 @@ from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from voicemesh.gateway.v1 import access_pb2 as voicemesh_dot_gateway_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evoicemesh/voice/v1/voice.proto\x12\x12voicemesh.voice.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16google/type/date.proto\x1a!voicemesh/gateway/v1/access.proto\"\x97\x07\n\x05Voice\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x0c\x64isplay_name\x18\x02 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12-\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\xe8\x07\x32\n^[^\\x00]*$\x12;\n\nrecordings\x18\x04 \x03(\tB\'\xe2\x41\x02\x02\x05\xbaH\x1f\x92\x01\x1c\x10\n\x18\x01\"\x16r\x14\x32\x12^files/[^/]{1,64}$\x12\x33\n\x07\x63onsent\x18\x05 \x01(\x0b\x32\x1b.voicemesh.voice.v1.ConsentB\x05\xe2\x41\x02\x02\x05\x12\x34\n\x05state\x18\x06 \x01(\x0e\x32\x1f.voicemesh.voice.v1.Voice.StateB\x04\xe2\x41\x01\x03\x12\x13\n\x05stage\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1e\n\x10progress_percent\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x32\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x1b.voicemesh.voice.v1.FailureB\x04\xe2\x41\x01\x03\x12\x34\n\x05level\x18\n \x01(\x0e\x32\x1f.voicemesh.voice.v1.Voice.LevelB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x65ngine\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nmodel_hash\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x06report\x18\r \x01(\x0b\x32#.voicemesh.voice.v1.RecordingReportB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nready_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12!\n\x04\x65tag\x18\x11 \x01(\tB\x13\xbaH\x10r\x0e\x18\x64\x32\n^[^\\x00]*$\"a\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0e\n\nPROCESSING\x10\x02\x12\t\n\x05READY\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"7\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0b\n\x07INSTANT\x10\x01\x12\n\n\x06STUDIO\x10\x02\"\xa4\x01\n\x07\x43onsent\x12-\n\tstatement\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01\x18\xd0\x0f\x32\n^[^\\x00]*$\x12\x35\n\x08given_by\x18\x02 \x01(\tB#\xe2\x41\x01\x02\xbaH\x1cr\x1a\x10\x01\x18\xc8\x01\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12\x33\n\tgive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"*\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x8d\x02\n\x0fRecordingReport\x12\x32\n\x0fspeech_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12signal_to_noise_db\x18\x02 \x01(\x01\x12\x16\n\x0e\x63lipping_ratio\x18\x03 \x01(\x01\x12\x17\n\x0f\x62\x61ndwidth_hertz\x18\x04 \x01(\x01\x12\x19\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x12\x37\n\x05notes\x18\x06 \x03(\x0b\x32(.voicemesh.voice.v1.RecordingReport.Note\x1a%\n\x04Note\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x94\x03\n\x12\x43reateVoiceRequest\x12\xd8\x02\n\x05voice\x18\x01 \x01(\x0b\x32\x19.voicemesh.voice.v1.VoiceB\xad\x02\xe2\x41\x01\x02\xbaH\xa5\x02\xba\x01M\n\x12voice.display_name\x12\x1evoice.display_name is required\x1a\x17this.display_name != \'\'\xba\x01W\n\x10voice.recordings\x12(voice.recordings needs at least one file\x1a\x19size(this.recordings) > 0\xba\x01u\n\rvoice.consent\x12Qvoice.consent is required: a voice is only learned with the consent of its person\x1a\x11has(this.consent)\xc8\x01\x01\x12#\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"?\n\x0fGetVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"U\n\x11ListVoicesRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\"X\n\x12ListVoicesResponse\x12)\n\x06voices\x18\x01 \x03(\x0b\x32\x19.voicemesh.voice.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xde\x01\n\x12UpdateVoiceRequest\x12\x90\x01\n\x05voice\x18\x01 \x01(\x0b\x32\x19.voicemesh.voice.v1.VoiceBf\xe2\x41\x01\x02\xbaH_\xba\x01Y\n\nvoice.name\x12!voice.name must be voices/{voice}\x1a(this.name.matches(\'^voices/[^/]{1,64}$\')\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"B\n\x12\x44\x65leteVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"B\n\x12\x43\x61ncelVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"A\n\x11RetryVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"A\n\x11WatchVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"\x84\x01\n\x12WatchVoiceResponse\x12*\n\x05voice\x18\x01 \x01(\x0b\x32\x19.voicemesh.voice.v1.VoiceH\x00\x12\x14\n\nkeep_alive\x18\x02 \x01(\x08H\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x07\n\x05\x65vent\"1\n\x15SummarizeUsageRequest\x12\x18\n\x04\x64\x61ys\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xee\x02(\x01\"\xfa\x02\n\x16SummarizeUsageResponse\x12V\n\x0fvoices_by_state\x18\x01 \x03(\x0b\x32=.voicemesh.voice.v1.SummarizeUsageResponse.VoicesByStateEntry\x12\x12\n\ncharacters\x18\x02 \x01(\x03\x12\x15\n\raudio_seconds\x18\x03 \x01(\x01\x12<\n\x04\x64\x61ys\x18\x04 \x03(\x0b\x32..voicemesh.voice.v1.SummarizeUsageResponse.Day\x1ai\n\x03\x44\x61y\x12\x1f\n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x16\n\x0evoices_created\x18\x02 \x01(\x03\x12\x12\n\ncharacters\x18\x03 \x01(\x03\x12\x15\n\raudio_seconds\x18\x04 \x01(\x01\x1a\x34\n\x12VoicesByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\xc7\t\n\x0cVoiceService\x12\x7f\n\x0b\x43reateVoice\x12&.voicemesh.voice.v1.CreateVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"-\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x13\"\n/v1/voices:\x05voice\x12z\n\x08GetVoice\x12#.voicemesh.voice.v1.GetVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\".\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=voices/*}\x12\x82\x01\n\nListVoices\x12%.voicemesh.voice.v1.ListVoicesRequest\x1a&.voicemesh.voice.v1.ListVoicesResponse\"%\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/voices\x12\x8e\x01\n\x0bUpdateVoice\x12&.voicemesh.voice.v1.UpdateVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"<\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\"2\x19/v1/{voice.name=voices/*}:\x05voice\x12~\n\x0b\x44\x65leteVoice\x12&.voicemesh.voice.v1.DeleteVoiceRequest\x1a\x16.google.protobuf.Empty\"/\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x15*\x13/v1/{name=voices/*}\x12\x8b\x01\n\x0b\x43\x61ncelVoice\x12&.voicemesh.voice.v1.CancelVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"9\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=voices/*}:cancel:\x01*\x12\x88\x01\n\nRetryVoice\x12%.voicemesh.voice.v1.RetryVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"8\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/{name=voices/*}:retry:\x01*\x12\x93\x01\n\nWatchVoice\x12%.voicemesh.voice.v1.WatchVoiceRequest\x1a&.voicemesh.voice.v1.WatchVoiceResponse\"4\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=voices/*}:watch0\x01\x12u\n\x0eSummarizeUsage\x12).voicemesh.voice.v1.SummarizeUsageRequest\x1a*.voicemesh.voice.v1.SummarizeUsageResponse\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04userb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evoicemesh/voice/v1/voice.proto\x12\x12voicemesh.voice.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16google/type/date.proto\x1a!voicemesh/gateway/v1/access.proto\"\xd8\x08\n\x05Voice\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x36\n\x0c\x64isplay_name\x18\x02 \x01(\tB \xe2\x41\x01\x02\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12-\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\xe8\x07\x32\n^[^\\x00]*$\x12;\n\nrecordings\x18\x04 \x03(\tB\'\xe2\x41\x02\x02\x05\xbaH\x1f\x92\x01\x1c\x10\n\x18\x01\"\x16r\x14\x32\x12^files/[^/]{1,64}$\x12\x33\n\x07\x63onsent\x18\x05 \x01(\x0b\x32\x1b.voicemesh.voice.v1.ConsentB\x05\xe2\x41\x02\x02\x05\x12\x34\n\x05state\x18\x06 \x01(\x0e\x32\x1f.voicemesh.voice.v1.Voice.StateB\x04\xe2\x41\x01\x03\x12\x13\n\x05stage\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1e\n\x10progress_percent\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x32\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x1b.voicemesh.voice.v1.FailureB\x04\xe2\x41\x01\x03\x12\x34\n\x05level\x18\n \x01(\x0e\x32\x1f.voicemesh.voice.v1.Voice.LevelB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x65ngine\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nmodel_hash\x18\x0c \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x06report\x18\r \x01(\x0b\x32#.voicemesh.voice.v1.RecordingReportB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nready_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12!\n\x04\x65tag\x18\x11 \x01(\tB\x13\xbaH\x10r\x0e\x18\x64\x32\n^[^\\x00]*$\x12\x36\n\x0btranscripts\x18\x12 \x03(\tB!\xe2\x41\x03\x04\x01\x05\xbaH\x18\x92\x01\x15\x10\n\"\x11r\x0f\x18\x90N2\n^[^\\x00]*$\x12M\n\x10refinement_depth\x18\x13 \x01(\x0e\x32$.voicemesh.voice.v1.Refinement.DepthB\r\xe2\x41\x02\x01\x05\xbaH\x05\x82\x01\x02\x10\x01\x12\x38\n\nrefinement\x18\x14 \x01(\x0b\x32\x1e.voicemesh.voice.v1.RefinementB\x04\xe2\x41\x01\x03\"a\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0e\n\nPROCESSING\x10\x02\x12\t\n\x05READY\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"7\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0b\n\x07INSTANT\x10\x01\x12\n\n\x06STUDIO\x10\x02\"\x91\x04\n\nRefinement\x12\x39\n\x05\x64\x65pth\x18\x01 \x01(\x0e\x32$.voicemesh.voice.v1.Refinement.DepthB\x04\xe2\x41\x01\x03\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32$.voicemesh.voice.v1.Refinement.StateB\x04\xe2\x41\x01\x03\x12\x13\n\x05stage\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1e\n\x10progress_percent\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x32\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x1b.voicemesh.voice.v1.FailureB\x04\xe2\x41\x01\x03\x12\x12\n\x04kept\x18\x06 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cscore_before\x18\x07 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x19\n\x0bscore_after\x18\x08 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x34\n\nready_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"a\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0e\n\nPROCESSING\x10\x02\x12\t\n\x05READY\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"@\n\x05\x44\x65pth\x12\x15\n\x11\x44\x45PTH_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\x0c\n\x08STANDARD\x10\x02\x12\x08\n\x04HIGH\x10\x03\"\xa4\x01\n\x07\x43onsent\x12-\n\tstatement\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01\x18\xd0\x0f\x32\n^[^\\x00]*$\x12\x35\n\x08given_by\x18\x02 \x01(\tB#\xe2\x41\x01\x02\xbaH\x1cr\x1a\x10\x01\x18\xc8\x01\x32\x13^[^\\x00-\\x1F\\x7F]*$\x12\x33\n\tgive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"*\n\x07\x46\x61ilure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x8d\x02\n\x0fRecordingReport\x12\x32\n\x0fspeech_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12signal_to_noise_db\x18\x02 \x01(\x01\x12\x16\n\x0e\x63lipping_ratio\x18\x03 \x01(\x01\x12\x17\n\x0f\x62\x61ndwidth_hertz\x18\x04 \x01(\x01\x12\x19\n\x11sample_rate_hertz\x18\x05 \x01(\x05\x12\x37\n\x05notes\x18\x06 \x03(\x0b\x32(.voicemesh.voice.v1.RecordingReport.Note\x1a%\n\x04Note\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xdb\x04\n\x12\x43reateVoiceRequest\x12\x9f\x04\n\x05voice\x18\x01 \x01(\x0b\x32\x19.voicemesh.voice.v1.VoiceB\xf4\x03\xe2\x41\x01\x02\xbaH\xec\x03\xba\x01M\n\x12voice.display_name\x12\x1evoice.display_name is required\x1a\x17this.display_name != \'\'\xba\x01W\n\x10voice.recordings\x12(voice.recordings needs at least one file\x1a\x19size(this.recordings) > 0\xba\x01u\n\rvoice.consent\x12Qvoice.consent is required: a voice is only learned with the consent of its person\x1a\x11has(this.consent)\xba\x01\xc3\x01\n\x11voice.transcripts\x12^voice.transcripts needs a text for each recording, empty where it is not known, or none at all\x1aNsize(this.transcripts) == 0 || size(this.transcripts) == size(this.recordings)\xc8\x01\x01\x12#\n\nrequest_id\x18\x02 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"?\n\x0fGetVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"U\n\x11ListVoicesRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\"X\n\x12ListVoicesResponse\x12)\n\x06voices\x18\x01 \x03(\x0b\x32\x19.voicemesh.voice.v1.Voice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xde\x01\n\x12UpdateVoiceRequest\x12\x90\x01\n\x05voice\x18\x01 \x01(\x0b\x32\x19.voicemesh.voice.v1.VoiceBf\xe2\x41\x01\x02\xbaH_\xba\x01Y\n\nvoice.name\x12!voice.name must be voices/{voice}\x1a(this.name.matches(\'^voices/[^/]{1,64}$\')\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"B\n\x12\x44\x65leteVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"B\n\x12\x43\x61ncelVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"A\n\x11RetryVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"\xbf\x01\n\x12RefineVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\x12\x45\n\x05\x64\x65pth\x18\x02 \x01(\x0e\x32$.voicemesh.voice.v1.Refinement.DepthB\x10\xe2\x41\x01\x01\xbaH\t\x82\x01\x06\x18\x00\x18\x02\x18\x03\x12\x34\n\x0btranscripts\x18\x03 \x03(\tB\x1f\xe2\x41\x01\x01\xbaH\x18\x92\x01\x15\x10\n\"\x11r\x0f\x18\x90N2\n^[^\\x00]*$\"G\n\x17\x43\x61ncelRefinementRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\"c\n\x11WatchVoiceRequest\x12,\n\x04name\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\xbaH\x17r\x15\x32\x13^voices/[^/]{1,64}$\x12 \n\x12include_refinement\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x84\x01\n\x12WatchVoiceResponse\x12*\n\x05voice\x18\x01 \x01(\x0b\x32\x19.voicemesh.voice.v1.VoiceH\x00\x12\x14\n\nkeep_alive\x18\x02 \x01(\x08H\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x07\n\x05\x65vent\"1\n\x15SummarizeUsageRequest\x12\x18\n\x04\x64\x61ys\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xee\x02(\x01\"\xfa\x02\n\x16SummarizeUsageResponse\x12V\n\x0fvoices_by_state\x18\x01 \x03(\x0b\x32=.voicemesh.voice.v1.SummarizeUsageResponse.VoicesByStateEntry\x12\x12\n\ncharacters\x18\x02 \x01(\x03\x12\x15\n\raudio_seconds\x18\x03 \x01(\x01\x12<\n\x04\x64\x61ys\x18\x04 \x03(\x0b\x32..voicemesh.voice.v1.SummarizeUsageResponse.Day\x1ai\n\x03\x44\x61y\x12\x1f\n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x16\n\x0evoices_created\x18\x02 \x01(\x03\x12\x12\n\ncharacters\x18\x03 \x01(\x03\x12\x15\n\raudio_seconds\x18\x04 \x01(\x01\x1a\x34\n\x12VoicesByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\xf7\x0b\n\x0cVoiceService\x12\x7f\n\x0b\x43reateVoice\x12&.voicemesh.voice.v1.CreateVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"-\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x13\"\n/v1/voices:\x05voice\x12z\n\x08GetVoice\x12#.voicemesh.voice.v1.GetVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\".\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=voices/*}\x12\x82\x01\n\nListVoices\x12%.voicemesh.voice.v1.ListVoicesRequest\x1a&.voicemesh.voice.v1.ListVoicesResponse\"%\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/voices\x12\x8e\x01\n\x0bUpdateVoice\x12&.voicemesh.voice.v1.UpdateVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"<\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\"2\x19/v1/{voice.name=voices/*}:\x05voice\x12~\n\x0b\x44\x65leteVoice\x12&.voicemesh.voice.v1.DeleteVoiceRequest\x1a\x16.google.protobuf.Empty\"/\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x15*\x13/v1/{name=voices/*}\x12\x8b\x01\n\x0b\x43\x61ncelVoice\x12&.voicemesh.voice.v1.CancelVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"9\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=voices/*}:cancel:\x01*\x12\x88\x01\n\nRetryVoice\x12%.voicemesh.voice.v1.RetryVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"8\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/{name=voices/*}:retry:\x01*\x12\x8b\x01\n\x0bRefineVoice\x12&.voicemesh.voice.v1.RefineVoiceRequest\x1a\x19.voicemesh.voice.v1.Voice\"9\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=voices/*}:refine:\x01*\x12\x9f\x01\n\x10\x43\x61ncelRefinement\x12+.voicemesh.voice.v1.CancelRefinementRequest\x1a\x19.voicemesh.voice.v1.Voice\"C\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02)\"$/v1/{name=voices/*}:cancelRefinement:\x01*\x12\x93\x01\n\nWatchVoice\x12%.voicemesh.voice.v1.WatchVoiceRequest\x1a&.voicemesh.voice.v1.WatchVoiceResponse\"4\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/{name=voices/*}:watch0\x01\x12u\n\x0eSummarizeUsage\x12).voicemesh.voice.v1.SummarizeUsageRequest\x1a*.voicemesh.voice.v1.SummarizeUsageResponse\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04userb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -75,6 +75,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOICE'].fields_by_name['ready_time']._serialized_options = b'\342A\001\003'
   _globals['_VOICE'].fields_by_name['etag']._loaded_options = None
   _globals['_VOICE'].fields_by_name['etag']._serialized_options = b'\272H\020r\016\030d2\n^[^\\x00]*$'
+  _globals['_VOICE'].fields_by_name['transcripts']._loaded_options = None
+  _globals['_VOICE'].fields_by_name['transcripts']._serialized_options = b'\342A\003\004\001\005\272H\030\222\001\025\020\n\"\021r\017\030\220N2\n^[^\\x00]*$'
+  _globals['_VOICE'].fields_by_name['refinement_depth']._loaded_options = None
+  _globals['_VOICE'].fields_by_name['refinement_depth']._serialized_options = b'\342A\002\001\005\272H\005\202\001\002\020\001'
+  _globals['_VOICE'].fields_by_name['refinement']._loaded_options = None
+  _globals['_VOICE'].fields_by_name['refinement']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['depth']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['depth']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['state']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['stage']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['stage']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['progress_percent']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['progress_percent']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['failure']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['failure']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['kept']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['kept']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['score_before']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['score_before']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['score_after']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['score_after']._serialized_options = b'\342A\001\003'
+  _globals['_REFINEMENT'].fields_by_name['ready_time']._loaded_options = None
+  _globals['_REFINEMENT'].fields_by_name['ready_time']._serialized_options = b'\342A\001\003'
   _globals['_CONSENT'].fields_by_name['statement']._loaded_options = None
   _globals['_CONSENT'].fields_by_name['statement']._serialized_options = b'\342A\001\002\272H\023r\021\020\001\030\320\0172\n^[^\\x00]*$'
   _globals['_CONSENT'].fields_by_name['given_by']._loaded_options = None
@@ -82,7 +106,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENT'].fields_by_name['give_time']._loaded_options = None
   _globals['_CONSENT'].fields_by_name['give_time']._serialized_options = b'\342A\001\003'
   _globals['_CREATEVOICEREQUEST'].fields_by_name['voice']._loaded_options = None
-  _globals['_CREATEVOICEREQUEST'].fields_by_name['voice']._serialized_options = b'\342A\001\002\272H\245\002\272\001M\n\022voice.display_name\022\036voice.display_name is required\032\027this.display_name != \'\'\272\001W\n\020voice.recordings\022(voice.recordings needs at least one file\032\031size(this.recordings) > 0\272\001u\n\rvoice.consent\022Qvoice.consent is required: a voice is only learned with the consent of its person\032\021has(this.consent)\310\001\001'
+  _globals['_CREATEVOICEREQUEST'].fields_by_name['voice']._serialized_options = b'\342A\001\002\272H\354\003\272\001M\n\022voice.display_name\022\036voice.display_name is required\032\027this.display_name != \'\'\272\001W\n\020voice.recordings\022(voice.recordings needs at least one file\032\031size(this.recordings) > 0\272\001u\n\rvoice.consent\022Qvoice.consent is required: a voice is only learned with the consent of its person\032\021has(this.consent)\272\001\303\001\n\021voice.transcripts\022^voice.transcripts needs a text for each recording, empty where it is not known, or none at all\032Nsize(this.transcripts) == 0 || size(this.transcripts) == size(this.recordings)\310\001\001'
   _globals['_CREATEVOICEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEVOICEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\272H\010r\003\260\001\001\330\001\001'
   _globals['_GETVOICEREQUEST'].fields_by_name['name']._loaded_options = None
@@ -101,8 +125,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELVOICEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\027r\0252\023^voices/[^/]{1,64}$'
   _globals['_RETRYVOICEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_RETRYVOICEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\027r\0252\023^voices/[^/]{1,64}$'
+  _globals['_REFINEVOICEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_REFINEVOICEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\027r\0252\023^voices/[^/]{1,64}$'
+  _globals['_REFINEVOICEREQUEST'].fields_by_name['depth']._loaded_options = None
+  _globals['_REFINEVOICEREQUEST'].fields_by_name['depth']._serialized_options = b'\342A\001\001\272H\t\202\001\006\030\000\030\002\030\003'
+  _globals['_REFINEVOICEREQUEST'].fields_by_name['transcripts']._loaded_options = None
+  _globals['_REFINEVOICEREQUEST'].fields_by_name['transcripts']._serialized_options = b'\342A\001\001\272H\030\222\001\025\020\n\"\021r\017\030\220N2\n^[^\\x00]*$'
+  _globals['_CANCELREFINEMENTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CANCELREFINEMENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\027r\0252\023^voices/[^/]{1,64}$'
   _globals['_WATCHVOICEREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_WATCHVOICEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\027r\0252\023^voices/[^/]{1,64}$'
+  _globals['_WATCHVOICEREQUEST'].fields_by_name['include_refinement']._loaded_options = None
+  _globals['_WATCHVOICEREQUEST'].fields_by_name['include_refinement']._serialized_options = b'\342A\001\001'
   _globals['_SUMMARIZEUSAGEREQUEST'].fields_by_name['days']._loaded_options = None
   _globals['_SUMMARIZEUSAGEREQUEST'].fields_by_name['days']._serialized_options = b'\272H\007\032\005\030\356\002(\001'
   _globals['_SUMMARIZEUSAGERESPONSE_VOICESBYSTATEENTRY']._loaded_options = None
@@ -121,52 +155,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOICESERVICE'].methods_by_name['CancelVoice']._serialized_options = b'\250\273\030\002\262\273\030\014voices:write\202\323\344\223\002\037\"\032/v1/{name=voices/*}:cancel:\001*'
   _globals['_VOICESERVICE'].methods_by_name['RetryVoice']._loaded_options = None
   _globals['_VOICESERVICE'].methods_by_name['RetryVoice']._serialized_options = b'\250\273\030\002\262\273\030\014voices:write\202\323\344\223\002\036\"\031/v1/{name=voices/*}:retry:\001*'
+  _globals['_VOICESERVICE'].methods_by_name['RefineVoice']._loaded_options = None
+  _globals['_VOICESERVICE'].methods_by_name['RefineVoice']._serialized_options = b'\250\273\030\002\262\273\030\014voices:write\202\323\344\223\002\037\"\032/v1/{name=voices/*}:refine:\001*'
+  _globals['_VOICESERVICE'].methods_by_name['CancelRefinement']._loaded_options = None
+  _globals['_VOICESERVICE'].methods_by_name['CancelRefinement']._serialized_options = b'\250\273\030\002\262\273\030\014voices:write\202\323\344\223\002)\"$/v1/{name=voices/*}:cancelRefinement:\001*'
   _globals['_VOICESERVICE'].methods_by_name['WatchVoice']._loaded_options = None
   _globals['_VOICESERVICE'].methods_by_name['WatchVoice']._serialized_options = b'\250\273\030\002\262\273\030\013voices:read\202\323\344\223\002\033\022\031/v1/{name=voices/*}:watch'
   _globals['_VOICESERVICE'].methods_by_name['SummarizeUsage']._loaded_options = None
   _globals['_VOICESERVICE'].methods_by_name['SummarizeUsage']._serialized_options = b'\250\273\030\003\272\273\030\004user'
   _globals['_VOICE']._serialized_start=359
-  _globals['_VOICE']._serialized_end=1278
-  _globals['_VOICE_STATE']._serialized_start=1124
-  _globals['_VOICE_STATE']._serialized_end=1221
-  _globals['_VOICE_LEVEL']._serialized_start=1223
-  _globals['_VOICE_LEVEL']._serialized_end=1278
-  _globals['_CONSENT']._serialized_start=1281
-  _globals['_CONSENT']._serialized_end=1445
-  _globals['_FAILURE']._serialized_start=1447
-  _globals['_FAILURE']._serialized_end=1489
-  _globals['_RECORDINGREPORT']._serialized_start=1492
-  _globals['_RECORDINGREPORT']._serialized_end=1761
-  _globals['_RECORDINGREPORT_NOTE']._serialized_start=1724
-  _globals['_RECORDINGREPORT_NOTE']._serialized_end=1761
-  _globals['_CREATEVOICEREQUEST']._serialized_start=1764
-  _globals['_CREATEVOICEREQUEST']._serialized_end=2168
-  _globals['_GETVOICEREQUEST']._serialized_start=2170
-  _globals['_GETVOICEREQUEST']._serialized_end=2233
-  _globals['_LISTVOICESREQUEST']._serialized_start=2235
-  _globals['_LISTVOICESREQUEST']._serialized_end=2320
-  _globals['_LISTVOICESRESPONSE']._serialized_start=2322
-  _globals['_LISTVOICESRESPONSE']._serialized_end=2410
-  _globals['_UPDATEVOICEREQUEST']._serialized_start=2413
-  _globals['_UPDATEVOICEREQUEST']._serialized_end=2635
-  _globals['_DELETEVOICEREQUEST']._serialized_start=2637
-  _globals['_DELETEVOICEREQUEST']._serialized_end=2703
-  _globals['_CANCELVOICEREQUEST']._serialized_start=2705
-  _globals['_CANCELVOICEREQUEST']._serialized_end=2771
-  _globals['_RETRYVOICEREQUEST']._serialized_start=2773
-  _globals['_RETRYVOICEREQUEST']._serialized_end=2838
-  _globals['_WATCHVOICEREQUEST']._serialized_start=2840
-  _globals['_WATCHVOICEREQUEST']._serialized_end=2905
-  _globals['_WATCHVOICERESPONSE']._serialized_start=2908
-  _globals['_WATCHVOICERESPONSE']._serialized_end=3040
-  _globals['_SUMMARIZEUSAGEREQUEST']._serialized_start=3042
-  _globals['_SUMMARIZEUSAGEREQUEST']._serialized_end=3091
-  _globals['_SUMMARIZEUSAGERESPONSE']._serialized_start=3094
-  _globals['_SUMMARIZEUSAGERESPONSE']._serialized_end=3472
-  _globals['_SUMMARIZEUSAGERESPONSE_DAY']._serialized_start=3313
-  _globals['_SUMMARIZEUSAGERESPONSE_DAY']._serialized_end=3418
-  _globals['_SUMMARIZEUSAGERESPONSE_VOICESBYSTATEENTRY']._serialized_start=3420
-  _globals['_SUMMARIZEUSAGERESPONSE_VOICESBYSTATEENTRY']._serialized_end=3472
-  _globals['_VOICESERVICE']._serialized_start=3475
-  _globals['_VOICESERVICE']._serialized_end=4698
+  _globals['_VOICE']._serialized_end=1471
+  _globals['_VOICE_STATE']._serialized_start=1317
+  _globals['_VOICE_STATE']._serialized_end=1414
+  _globals['_VOICE_LEVEL']._serialized_start=1416
+  _globals['_VOICE_LEVEL']._serialized_end=1471
+  _globals['_REFINEMENT']._serialized_start=1474
+  _globals['_REFINEMENT']._serialized_end=2003
+  _globals['_REFINEMENT_STATE']._serialized_start=1317
+  _globals['_REFINEMENT_STATE']._serialized_end=1414
+  _globals['_REFINEMENT_DEPTH']._serialized_start=1939
+  _globals['_REFINEMENT_DEPTH']._serialized_end=2003
+  _globals['_CONSENT']._serialized_start=2006
+  _globals['_CONSENT']._serialized_end=2170
+  _globals['_FAILURE']._serialized_start=2172
+  _globals['_FAILURE']._serialized_end=2214
+  _globals['_RECORDINGREPORT']._serialized_start=2217
+  _globals['_RECORDINGREPORT']._serialized_end=2486
+  _globals['_RECORDINGREPORT_NOTE']._serialized_start=2449
+  _globals['_RECORDINGREPORT_NOTE']._serialized_end=2486
+  _globals['_CREATEVOICEREQUEST']._serialized_start=2489
+  _globals['_CREATEVOICEREQUEST']._serialized_end=3092
+  _globals['_GETVOICEREQUEST']._serialized_start=3094
+  _globals['_GETVOICEREQUEST']._serialized_end=3157
+  _globals['_LISTVOICESREQUEST']._serialized_start=3159
+  _globals['_LISTVOICESREQUEST']._serialized_end=3244
+  _globals['_LISTVOICESRESPONSE']._serialized_start=3246
+  _globals['_LISTVOICESRESPONSE']._serialized_end=3334
+  _globals['_UPDATEVOICEREQUEST']._serialized_start=3337
+  _globals['_UPDATEVOICEREQUEST']._serialized_end=3559
+  _globals['_DELETEVOICEREQUEST']._serialized_start=3561
+  _globals['_DELETEVOICEREQUEST']._serialized_end=3627
+  _globals['_CANCELVOICEREQUEST']._serialized_start=3629
+  _globals['_CANCELVOICEREQUEST']._serialized_end=3695
+  _globals['_RETRYVOICEREQUEST']._serialized_start=3697
+  _globals['_RETRYVOICEREQUEST']._serialized_end=3762
+  _globals['_REFINEVOICEREQUEST']._serialized_start=3765
+  _globals['_REFINEVOICEREQUEST']._serialized_end=3956
+  _globals['_CANCELREFINEMENTREQUEST']._serialized_start=3958
+  _globals['_CANCELREFINEMENTREQUEST']._serialized_end=4029
+  _globals['_WATCHVOICEREQUEST']._serialized_start=4031
+  _globals['_WATCHVOICEREQUEST']._serialized_end=4130
+  _globals['_WATCHVOICERESPONSE']._serialized_start=4133
+  _globals['_WATCHVOICERESPONSE']._serialized_end=4265
+  _globals['_SUMMARIZEUSAGEREQUEST']._serialized_start=4267
+  _globals['_SUMMARIZEUSAGEREQUEST']._serialized_end=4316
+  _globals['_SUMMARIZEUSAGERESPONSE']._serialized_start=4319
+  _globals['_SUMMARIZEUSAGERESPONSE']._serialized_end=4697
+  _globals['_SUMMARIZEUSAGERESPONSE_DAY']._serialized_start=4538
+  _globals['_SUMMARIZEUSAGERESPONSE_DAY']._serialized_end=4643
+  _globals['_SUMMARIZEUSAGERESPONSE_VOICESBYSTATEENTRY']._serialized_start=4645
+  _globals['_SUMMARIZEUSAGERESPONSE_VOICESBYSTATEENTRY']._serialized_end=4697
+  _globals['_VOICESERVICE']._serialized_start=4700
+  _globals['_VOICESERVICE']._serialized_end=6227
 # @@protoc_insertion_point(module_scope)

@@ -105,6 +105,9 @@ class Voice(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     READY_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    TRANSCRIPTS_FIELD_NUMBER: _builtins.int
+    REFINEMENT_DEPTH_FIELD_NUMBER: _builtins.int
+    REFINEMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `voices/{voice}`."""
     display_name: _builtins.str
@@ -126,6 +129,10 @@ class Voice(_message.Message):
     etag: _builtins.str
     """Changes with every update; the learning coming along does not change it. Sent with an
     update, it makes the update fail when somebody else came first (AIP-154).
+    """
+    refinement_depth: Global___Refinement.Depth.ValueType
+    """Whether it is refined once it is READY, and how deeply. If unset, as the platform is set up:
+    STANDARD by default, where what is said is known or can be recognised.
     """
     @_builtins.property
     def recordings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -155,6 +162,17 @@ class Voice(_message.Message):
     def ready_time(self) -> _timestamp_pb2.Timestamp:
         """When it became READY."""
 
+    @_builtins.property
+    def transcripts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is said in each recording, in their order, as exactly as it is known; empty where it is not. It
+        makes a refinement better, and possible where speech recognition is not installed. Kept, and
+        never shown again.
+        """
+
+    @_builtins.property
+    def refinement(self) -> Global___Refinement:
+        """How its refinement goes, from READY on; unset if it is not refined."""
+
     def __init__(
         self,
         *,
@@ -175,14 +193,139 @@ class Voice(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         ready_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        transcripts: _abc.Iterable[_builtins.str] | None = ...,
+        refinement_depth: Global___Refinement.Depth.ValueType = ...,
+        refinement: Global___Refinement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "create_time", b"create_time", "failure", b"failure", "ready_time", b"ready_time", "report", b"report", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "create_time", b"create_time", "failure", b"failure", "ready_time", b"ready_time", "refinement", b"refinement", "report", b"report", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "engine", b"engine", "etag", b"etag", "failure", b"failure", "level", b"level", "model_hash", b"model_hash", "name", b"name", "progress_percent", b"progress_percent", "ready_time", b"ready_time", "recordings", b"recordings", "report", b"report", "stage", b"stage", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "create_time", b"create_time", "description", b"description", "display_name", b"display_name", "engine", b"engine", "etag", b"etag", "failure", b"failure", "level", b"level", "model_hash", b"model_hash", "name", b"name", "progress_percent", b"progress_percent", "ready_time", b"ready_time", "recordings", b"recordings", "refinement", b"refinement", "refinement_depth", b"refinement_depth", "report", b"report", "stage", b"stage", "state", b"state", "transcripts", b"transcripts", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Voice: _TypeAlias = Voice  # noqa: Y015
+
+@_typing.final
+class Refinement(_message.Message):
+    """Refinement fits the engine to a person, within minutes, which makes an INSTANT voice a STUDIO one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Refinement._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Refinement._State.ValueType  # 0
+        """Not told."""
+        PENDING: Refinement._State.ValueType  # 1
+        """Waiting for a worker."""
+        PROCESSING: Refinement._State.ValueType  # 2
+        """A worker is at it."""
+        READY: Refinement._State.ValueType  # 3
+        """It is done; `kept` says whether the voice has changed."""
+        FAILED: Refinement._State.ValueType  # 4
+        """It could not be done; `failure` says why."""
+        CANCELLED: Refinement._State.ValueType  # 5
+        """Somebody stopped it, or had the voice learned again."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """State is how far it has come. Whatever it is, the voice stays READY."""
+
+    STATE_UNSPECIFIED: Refinement.State.ValueType  # 0
+    """Not told."""
+    PENDING: Refinement.State.ValueType  # 1
+    """Waiting for a worker."""
+    PROCESSING: Refinement.State.ValueType  # 2
+    """A worker is at it."""
+    READY: Refinement.State.ValueType  # 3
+    """It is done; `kept` says whether the voice has changed."""
+    FAILED: Refinement.State.ValueType  # 4
+    """It could not be done; `failure` says why."""
+    CANCELLED: Refinement.State.ValueType  # 5
+    """Somebody stopped it, or had the voice learned again."""
+
+    class _Depth:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DepthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Refinement._Depth.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DEPTH_UNSPECIFIED: Refinement._Depth.ValueType  # 0
+        """As the platform is set up."""
+        NONE: Refinement._Depth.ValueType  # 1
+        """Nothing: the voice is not refined."""
+        STANDARD: Refinement._Depth.ValueType  # 2
+        """The decoder's normalisations."""
+        HIGH: Refinement._Depth.ValueType  # 3
+        """Its convolutions too: longer, and the voice takes some megabytes."""
+
+    class Depth(_Depth, metaclass=_DepthEnumTypeWrapper):
+        """Depth is how much of the engine is fitted."""
+
+    DEPTH_UNSPECIFIED: Refinement.Depth.ValueType  # 0
+    """As the platform is set up."""
+    NONE: Refinement.Depth.ValueType  # 1
+    """Nothing: the voice is not refined."""
+    STANDARD: Refinement.Depth.ValueType  # 2
+    """The decoder's normalisations."""
+    HIGH: Refinement.Depth.ValueType  # 3
+    """Its convolutions too: longer, and the voice takes some megabytes."""
+
+    DEPTH_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    PROGRESS_PERCENT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    SCORE_BEFORE_FIELD_NUMBER: _builtins.int
+    SCORE_AFTER_FIELD_NUMBER: _builtins.int
+    READY_TIME_FIELD_NUMBER: _builtins.int
+    depth: Global___Refinement.Depth.ValueType
+    """How deep it goes."""
+    state: Global___Refinement.State.ValueType
+    """How far it has come."""
+    stage: _builtins.str
+    """What is being done, such as `fitting`; for people to read."""
+    progress_percent: _builtins.int
+    """How much of it is done, 0 to 100."""
+    kept: _builtins.bool
+    """Whether the voice speaks with what was fitted. It does where that is nearer to the person."""
+    score_before: _builtins.float
+    """How near the voice came before to speech of the person that was kept out of the fitting: the cosine of
+    the engine's speaker encoder, up to 1; set when READY.
+    """
+    score_after: _builtins.float
+    """The same, with what was fitted; set when READY."""
+    @_builtins.property
+    def failure(self) -> Global___Failure:
+        """Why it FAILED."""
+
+    @_builtins.property
+    def ready_time(self) -> _timestamp_pb2.Timestamp:
+        """When it became READY."""
+
+    def __init__(
+        self,
+        *,
+        depth: Global___Refinement.Depth.ValueType = ...,
+        state: Global___Refinement.State.ValueType = ...,
+        stage: _builtins.str = ...,
+        progress_percent: _builtins.int = ...,
+        failure: Global___Failure | None = ...,
+        kept: _builtins.bool = ...,
+        score_before: _builtins.float = ...,
+        score_after: _builtins.float = ...,
+        ready_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "ready_time", b"ready_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "failure", b"failure", "kept", b"kept", "progress_percent", b"progress_percent", "ready_time", b"ready_time", "score_after", b"score_after", "score_before", b"score_before", "stage", b"stage", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Refinement: _TypeAlias = Refinement  # noqa: Y015
 
 @_typing.final
 class Consent(_message.Message):
@@ -226,8 +369,8 @@ class Failure(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Stable, for programs: TOO_SHORT, TOO_LONG, SILENT, TRUNCATED, NOT_AUDIO, RECORDING_GONE,
-    VOICE_GONE, TEXT_EMPTY, TEXT_UNREADABLE, ARTEFACT_MISMATCH, ARTEFACT_CORRUPT, ENGINE_FAILED, UNAVAILABLE,
-    INTERNAL.
+    VOICE_GONE, TEXT_EMPTY, TEXT_UNREADABLE, ARTEFACT_MISMATCH, ARTEFACT_CORRUPT, REFINEMENT_UNAVAILABLE,
+    TRANSCRIPT_UNCLEAR, ENGINE_FAILED, UNAVAILABLE, INTERNAL.
     """
     message: _builtins.str
     """For people."""
@@ -516,8 +659,40 @@ class RetryVoiceRequest(_message.Message):
 Global___RetryVoiceRequest: _TypeAlias = RetryVoiceRequest  # noqa: Y015
 
 @_typing.final
-class WatchVoiceRequest(_message.Message):
-    """WatchVoiceRequest follows a voice."""
+class RefineVoiceRequest(_message.Message):
+    """RefineVoiceRequest refines a voice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    TRANSCRIPTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`voices/{voice}`."""
+    depth: Global___Refinement.Depth.ValueType
+    """How deep; STANDARD if unset. It is kept for when the voice is learned again."""
+    @_builtins.property
+    def transcripts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is said in each recording of the voice, as `Voice.transcripts`; if unset, what was given before."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        depth: Global___Refinement.Depth.ValueType = ...,
+        transcripts: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "name", b"name", "transcripts", b"transcripts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefineVoiceRequest: _TypeAlias = RefineVoiceRequest  # noqa: Y015
+
+@_typing.final
+class CancelRefinementRequest(_message.Message):
+    """CancelRefinementRequest stops a refinement."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -532,6 +707,32 @@ class WatchVoiceRequest(_message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRefinementRequest: _TypeAlias = CancelRefinementRequest  # noqa: Y015
+
+@_typing.final
+class WatchVoiceRequest(_message.Message):
+    """WatchVoiceRequest follows a voice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    INCLUDE_REFINEMENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`voices/{voice}`."""
+    include_refinement: _builtins.bool
+    """Whether to go on, once the voice is READY, until its refinement has ended too."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        include_refinement: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_refinement", b"include_refinement", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

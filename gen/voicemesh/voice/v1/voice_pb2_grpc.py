@@ -71,6 +71,16 @@ class VoiceServiceStub:
                 request_serializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.RetryVoiceRequest.SerializeToString,
                 response_deserializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.FromString,
                 _registered_method=True)
+        self.RefineVoice = channel.unary_unary(
+                '/voicemesh.voice.v1.VoiceService/RefineVoice',
+                request_serializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.RefineVoiceRequest.SerializeToString,
+                response_deserializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.FromString,
+                _registered_method=True)
+        self.CancelRefinement = channel.unary_unary(
+                '/voicemesh.voice.v1.VoiceService/CancelRefinement',
+                request_serializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.CancelRefinementRequest.SerializeToString,
+                response_deserializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.FromString,
+                _registered_method=True)
         self.WatchVoice = channel.unary_stream(
                 '/voicemesh.voice.v1.VoiceService/WatchVoice',
                 request_serializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.WatchVoiceRequest.SerializeToString,
@@ -90,6 +100,9 @@ class VoiceServiceServicer:
     def CreateVoice(self, request, context):
         """CreateVoice starts learning a voice from stored recordings and returns at once
         with state PENDING; the worker moves it to READY or FAILED.
+
+        A READY voice speaks at level INSTANT. Where `refinement_depth` or the platform wants it, it
+        is then refined in the background for some minutes, and speaks at level STUDIO from then on.
 
         Repeating a `request_id` returns the first voice and makes no second.
 
@@ -158,9 +171,31 @@ class VoiceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefineVoice(self, request, context):
+        """RefineVoice fits the engine to the person of a READY voice, in the background. The voice goes on
+        speaking as it did, and speaks at level STUDIO once it is nearer to the person than before.
+
+        Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION
+        (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE); UNAVAILABLE (STORAGE_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRefinement(self, request, context):
+        """CancelRefinement stops the refinement of a voice, which stays READY and as it is. Stopping one
+        that was stopped changes nothing.
+
+        Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_CANCELLABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchVoice(self, request, context):
         """WatchVoice sends the voice as it is, then again whenever it changes, and ends after it
-        has come to READY, FAILED or CANCELLED. Over REST it is a stream of server-sent events.
+        has come to READY, FAILED or CANCELLED; with `include_refinement`, after its refinement, if there
+        is one, has ended too. Over REST it is a stream of server-sent events.
 
         The last message always says why the stream ends: a voice in a final state, or `error`.
 
@@ -214,6 +249,16 @@ def add_VoiceServiceServicer_to_server(servicer, server):
             'RetryVoice': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryVoice,
                     request_deserializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.RetryVoiceRequest.FromString,
+                    response_serializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.SerializeToString,
+            ),
+            'RefineVoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefineVoice,
+                    request_deserializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.RefineVoiceRequest.FromString,
+                    response_serializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.SerializeToString,
+            ),
+            'CancelRefinement': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRefinement,
+                    request_deserializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.CancelRefinementRequest.FromString,
                     response_serializer=voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.SerializeToString,
             ),
             'WatchVoice': grpc.unary_stream_rpc_method_handler(
@@ -416,6 +461,60 @@ class VoiceService:
             target,
             '/voicemesh.voice.v1.VoiceService/RetryVoice',
             voicemesh_dot_voice_dot_v1_dot_voice__pb2.RetryVoiceRequest.SerializeToString,
+            voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefineVoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/voicemesh.voice.v1.VoiceService/RefineVoice',
+            voicemesh_dot_voice_dot_v1_dot_voice__pb2.RefineVoiceRequest.SerializeToString,
+            voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRefinement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/voicemesh.voice.v1.VoiceService/CancelRefinement',
+            voicemesh_dot_voice_dot_v1_dot_voice__pb2.CancelRefinementRequest.SerializeToString,
             voicemesh_dot_voice_dot_v1_dot_voice__pb2.Voice.FromString,
             options,
             channel_credentials,

@@ -38,6 +38,9 @@ class VoiceServiceStub:
     """CreateVoice starts learning a voice from stored recordings and returns at once
     with state PENDING; the worker moves it to READY or FAILED.
 
+    A READY voice speaks at level INSTANT. Where `refinement_depth` or the platform wants it, it
+    is then refined in the background for some minutes, and speaks at level STUDIO from then on.
+
     Repeating a `request_id` returns the first voice and makes no second.
 
     Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
@@ -77,9 +80,23 @@ class VoiceServiceStub:
     Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
     UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
     """
+    RefineVoice: _grpc.UnaryUnaryMultiCallable[_voice_pb2.RefineVoiceRequest, _voice_pb2.Voice]
+    """RefineVoice fits the engine to the person of a READY voice, in the background. The voice goes on
+    speaking as it did, and speaks at level STUDIO once it is nearer to the person than before.
+
+    Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION
+    (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE); UNAVAILABLE (STORAGE_UNAVAILABLE).
+    """
+    CancelRefinement: _grpc.UnaryUnaryMultiCallable[_voice_pb2.CancelRefinementRequest, _voice_pb2.Voice]
+    """CancelRefinement stops the refinement of a voice, which stays READY and as it is. Stopping one
+    that was stopped changes nothing.
+
+    Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_CANCELLABLE).
+    """
     WatchVoice: _grpc.UnaryStreamMultiCallable[_voice_pb2.WatchVoiceRequest, _voice_pb2.WatchVoiceResponse]
     """WatchVoice sends the voice as it is, then again whenever it changes, and ends after it
-    has come to READY, FAILED or CANCELLED. Over REST it is a stream of server-sent events.
+    has come to READY, FAILED or CANCELLED; with `include_refinement`, after its refinement, if there
+    is one, has ended too. Over REST it is a stream of server-sent events.
 
     The last message always says why the stream ends: a voice in a final state, or `error`.
 
@@ -98,6 +115,9 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
     CreateVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.CreateVoiceRequest, _voice_pb2.Voice]  # type: ignore[assignment]
     """CreateVoice starts learning a voice from stored recordings and returns at once
     with state PENDING; the worker moves it to READY or FAILED.
+
+    A READY voice speaks at level INSTANT. Where `refinement_depth` or the platform wants it, it
+    is then refined in the background for some minutes, and speaks at level STUDIO from then on.
 
     Repeating a `request_id` returns the first voice and makes no second.
 
@@ -138,9 +158,23 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
     Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
     UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
     """
+    RefineVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.RefineVoiceRequest, _voice_pb2.Voice]  # type: ignore[assignment]
+    """RefineVoice fits the engine to the person of a READY voice, in the background. The voice goes on
+    speaking as it did, and speaks at level STUDIO once it is nearer to the person than before.
+
+    Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION
+    (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE); UNAVAILABLE (STORAGE_UNAVAILABLE).
+    """
+    CancelRefinement: _aio.UnaryUnaryMultiCallable[_voice_pb2.CancelRefinementRequest, _voice_pb2.Voice]  # type: ignore[assignment]
+    """CancelRefinement stops the refinement of a voice, which stays READY and as it is. Stopping one
+    that was stopped changes nothing.
+
+    Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_CANCELLABLE).
+    """
     WatchVoice: _aio.UnaryStreamMultiCallable[_voice_pb2.WatchVoiceRequest, _voice_pb2.WatchVoiceResponse]  # type: ignore[assignment]
     """WatchVoice sends the voice as it is, then again whenever it changes, and ends after it
-    has come to READY, FAILED or CANCELLED. Over REST it is a stream of server-sent events.
+    has come to READY, FAILED or CANCELLED; with `include_refinement`, after its refinement, if there
+    is one, has ended too. Over REST it is a stream of server-sent events.
 
     The last message always says why the stream ends: a voice in a final state, or `error`.
 
@@ -162,6 +196,9 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_voice_pb2.Voice, _abc.Awaitable[_voice_pb2.Voice]]:
         """CreateVoice starts learning a voice from stored recordings and returns at once
         with state PENDING; the worker moves it to READY or FAILED.
+
+        A READY voice speaks at level INSTANT. Where `refinement_depth` or the platform wants it, it
+        is then refined in the background for some minutes, and speaks at level STUDIO from then on.
 
         Repeating a `request_id` returns the first voice and makes no second.
 
@@ -240,13 +277,39 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RefineVoice(
+        self,
+        request: _voice_pb2.RefineVoiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_voice_pb2.Voice, _abc.Awaitable[_voice_pb2.Voice]]:
+        """RefineVoice fits the engine to the person of a READY voice, in the background. The voice goes on
+        speaking as it did, and speaks at level STUDIO once it is nearer to the person than before.
+
+        Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION
+        (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE); UNAVAILABLE (STORAGE_UNAVAILABLE).
+        """
+
+    @_abc_1.abstractmethod
+    def CancelRefinement(
+        self,
+        request: _voice_pb2.CancelRefinementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_voice_pb2.Voice, _abc.Awaitable[_voice_pb2.Voice]]:
+        """CancelRefinement stops the refinement of a voice, which stays READY and as it is. Stopping one
+        that was stopped changes nothing.
+
+        Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_CANCELLABLE).
+        """
+
+    @_abc_1.abstractmethod
     def WatchVoice(
         self,
         request: _voice_pb2.WatchVoiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_voice_pb2.WatchVoiceResponse], _abc.AsyncIterator[_voice_pb2.WatchVoiceResponse]]:
         """WatchVoice sends the voice as it is, then again whenever it changes, and ends after it
-        has come to READY, FAILED or CANCELLED. Over REST it is a stream of server-sent events.
+        has come to READY, FAILED or CANCELLED; with `include_refinement`, after its refinement, if there
+        is one, has ended too. Over REST it is a stream of server-sent events.
 
         The last message always says why the stream ends: a voice in a final state, or `error`.
 
