@@ -54,10 +54,10 @@ class Person:
         voice: dict[str, Any] = created.json()
         return voice
 
-    async def watch(self, name: str) -> list[dict[str, Any]]:
+    async def watch(self, name: str, **query: str) -> list[dict[str, Any]]:
         """All events of a watch."""
         timeout = httpx.Timeout(60, read=120)
-        async with aconnect_sse(self.rest, "GET", f"/v1/{name}:watch", timeout=timeout) as events:
+        async with aconnect_sse(self.rest, "GET", f"/v1/{name}:watch", params=query, timeout=timeout) as events:
             assert events.response.status_code == 200
             return [json.loads(event.data) async for event in events.aiter_sse()]
 

@@ -68,6 +68,25 @@ async def test_the_journey_over_rest(ada: Person) -> None:
     assert int(usage["stored_files"]) == 3
 
 
+async def test_a_refinement_over_rest(ada: Person) -> None:
+    voice = (await ada.watch((await ada.create(SAMPLE.read_bytes()))["name"]))[-1]["voice"]
+    words = (SAMPLE.parent / "speech.txt").read_text("utf-8")
+
+    asked = await ada.rest.post(f"/v1/{voice['name']}:refine", json={"depth": "HIGH", "transcripts": [words]})
+    again = await ada.rest.post(f"/v1/{voice['name']}:refine", json={})
+    stopped = await ada.rest.post(f"/v1/{voice['name']}:cancelRefinement", json={})
+    last = (await ada.watch(voice["name"], include_refinement="true"))[-1]["voice"]
+
+    assert "refinement" not in voice or voice["refinement"] is None
+    assert asked.status_code == 200, asked.text
+    assert asked.json()["refinement"]["state"] == "PENDING"
+    assert asked.json()["refinement"]["depth"] == "HIGH"
+    assert asked.json()["transcripts"] == []
+    assert again.json()["details"][0]["reason"] == "REFINEMENT_UNDER_WAY"
+    assert stopped.json()["refinement"]["state"] == last["refinement"]["state"] == "CANCELLED"
+    assert (last["state"], last["level"]) == ("READY", "INSTANT")
+
+
 async def test_the_journey_over_native_grpc(running: Mesh) -> None:
     account = {"email": f"{secrets.token_hex(8)}@example.org", "password": secrets.token_urlsafe(12)}
 
