@@ -1,8 +1,7 @@
 """The built-in engine: a mix of stock voices, moved to the person's pitch and spectral envelope within seconds,
 and, at the studio level, with the decoder's own numbers fitted to the person within minutes.
 
-Instant voices are somewhat similar to the person; studio voices are near. Accent and melody are those of the stock
-voices in both. docs/engine-evaluation.md has the figures.
+Studio voices are nearer than instant ones; accent and melody are stock in both (docs/engine-evaluation.md).
 """
 
 import hashlib
@@ -34,7 +33,6 @@ from .port import (
     Markup,
     Progress,
     Refinement,
-    Refines,
     Samples,
     never,
     unheard,
@@ -42,7 +40,6 @@ from .port import (
 from .script import Manner, Passage, Script
 from .speaker import SpeakerEncoder
 from .studio.refine import Refiner
-from .studio.transcription import recognises
 from .timbres import Timbres
 from .timing import Source
 from .trace import Cursor
@@ -78,11 +75,7 @@ class KokoroEngine:
         self._timbres = Timbres(assets.decoder, self._model.affines.offset.size)
         self._attunement = Attunement(assets, self._model, threads=count)
         self._refiner = Refiner(assets, self._model, self._phonemes, self._encoder, threads=count)
-
-    @property
-    def refines(self) -> Refines:
-        """Whether speech recognition is installed."""
-        return Refines.ALWAYS if recognises() else Refines.GIVEN_WORDS
+        self.refines = self._refiner.able
 
     def enrol(
         self, recordings: Sequence[bytes], *, progress: Progress = unheard, cancelled: CancelCheck = never

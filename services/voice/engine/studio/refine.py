@@ -16,12 +16,12 @@ from ..errors import Cancelled, TooShort, TranscriptUnclear
 from ..gradient import GradientDecoder
 from ..kokoro import RATE, STYLE_ROWS, Kokoro, Pack, Timbre
 from ..phonemes import Phonemes
-from ..port import CancelCheck, Depth, Progress, Refinement, Report, Samples
+from ..port import CancelCheck, Depth, Progress, Refinement, Refines, Report, Samples
 from ..speaker import SpeakerEncoder
 from .fitting import CROP, Fit, Fitting, Utterance
 from .listener import Listener, windows
 from .preparation import prepare
-from .transcription import transcribe
+from .transcription import recognises, transcribe
 
 Floats = npt.NDArray[np.float32]
 
@@ -60,6 +60,7 @@ class Refiner:
     ) -> None:
         self._assets, self._model, self._phonemes, self._encoder = assets, model, phonemes, encoder
         self._threads = threads
+        self.able = Refines.ALWAYS if recognises() else Refines.GIVEN_WORDS
 
     def refine(
         self,
