@@ -8,6 +8,7 @@ Ratios only: seconds say more about the machine than about the engine. *int8* is
 the same runtime with the same threads, which says a sentence at once; it and the engine take turns within the same
 minute, and the best of each counts. The text is one sentence of about twenty words in two clauses.
 """
+_BUSY: Final = "**The machine was busy with other work**: learning and several streams look worse than they are."
 _FEWEST: Final = 0.02
 
 
@@ -23,6 +24,7 @@ def page(result: Mapping[str, Any]) -> str:
         f"{result['cores']} cores, load {result['load_before']:.1f} before the run, models "
         f"`{result['model_hash'][:16]}`.",
         "",
+        *([_BUSY, ""] if result["load_before"] > result["cores"] / 2 else []),
         _INTRODUCTION,
         "## Threads",
         "",

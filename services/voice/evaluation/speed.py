@@ -5,6 +5,7 @@ else the machine does weighs on all alike.
 """
 
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,18 @@ def memory(models: assets.Assets, original: Path | None, artefact: bytes, *, thr
         sessions.open_session(original, threads=threads).run(None, _feeds(models))
     else:
         _spoken(KokoroEngine(models, threads=threads), artefact)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory()
+
+
+def peak_memory() -> float:
+    """MB at most of this process until now."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # What getrusage gives on Linux may be the peak of the process that started this one.
+        (line,) = (line for line in status.read_text("utf-8").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def original_model(folder: Path) -> Path:
