@@ -16,6 +16,7 @@ from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
 from services.voice import conversions, speaking, speeches, texts
+from services.voice.engine import languages
 from services.voice.engine.port import Markup, Word
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
@@ -85,6 +86,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest
     ) -> tuple[speeches.Artefact, AsyncGenerator[speaking.Piece, None]]:
         owner = caller().user
+        texts.check_language(request.language_code)
         text, markup = _written(request)
         await texts.check(text, field="ssml" if request.ssml else "text", markup=markup)
         form = _form(request.audio_config, "audio_config")
@@ -97,6 +99,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.ConvertRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         owner = caller().user
+        texts.check_language(request.language_code)
         if request.transcript:
             await texts.check(request.transcript, field="transcript")
         form = _form(request.audio_config, "audio_config")
@@ -118,6 +121,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                 yield body
 
     async def CreateSpeech(self, request: speech_pb2.CreateSpeechRequest, context: Context) -> speech_pb2.Speech:
+        texts.check_language(request.language_code)
         text, markup = _written(request.speech)
         new = NewSpeech(
             owner=caller().user,
@@ -128,6 +132,12 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             request=Request(request.request_id, digest(request)),
         )
         return to_proto(await speeches.create(new, store=self._store, voices=self._voices))
+
+    async def ListLanguages(
+        self, request: speech_pb2.ListLanguagesRequest, context: Context
+    ) -> speech_pb2.ListLanguagesResponse:
+        spoken = [speech_pb2.Language(language_code=tag) for tag in languages.SPOKEN]
+        return speech_pb2.ListLanguagesResponse(languages=spoken)
 
     async def GetSpeech(self, request: speech_pb2.GetSpeechRequest, context: Context) -> speech_pb2.Speech:
         return to_proto(await speeches.get(caller().user, _id(request.name), store=self._store))

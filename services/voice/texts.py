@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from services.mesh import errors
-from services.voice.engine import script
+from services.voice.engine import languages, script
 from services.voice.engine.errors import TextError
 from services.voice.engine.port import Markup
 
@@ -22,6 +22,18 @@ async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN) -> None
         await asyncio.to_thread(script.read, text, markup)
     except TextError as error:
         raise refused(error, field) from None
+
+
+def check_language(tag: str) -> None:
+    """Lets a language pass that the engine speaks.
+
+    Raises:
+        InvalidArgument: it does not (LANGUAGE_UNSUPPORTED).
+    """
+    try:
+        languages.spoken(tag)
+    except TextError as error:
+        raise refused(error, "language_code") from None
 
 
 def refused(error: TextError, field: str) -> errors.InvalidArgument:

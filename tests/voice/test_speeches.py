@@ -146,6 +146,35 @@ async def test_what_cannot_be_converted_is_refused(
     assert (raised.value.code(), reason(raised.value)) == (code, why)
 
 
+async def test_only_languages_that_are_listed_are_spoken(
+    platform: Platform, bob: Metadata, voice: voice_pb2.Voice
+) -> None:
+    listed = await platform.speeches.ListLanguages(speech_pb2.ListLanguagesRequest(), metadata=bob)
+    spoken = [each.language_code for each in listed.languages]
+    speech = {"voice": voice.name, "text": TEXT}
+    recording = voice.recordings[0]
+
+    assert spoken == ["en-US"]
+    for code, why in (("ja-JP", "LANGUAGE_UNSUPPORTED"), ("no language", "INVALID_FIELDS")):
+        for call in (
+            speak(platform, bob, name=voice.name, text=TEXT, language_code=code),
+            platform.speeches.SpeakWithTimestamps(
+                speech_pb2.SpeakWithTimestampsRequest(name=voice.name, text=TEXT, language_code=code), metadata=bob
+            ).read(),
+            platform.speeches.Convert(
+                speech_pb2.ConvertRequest(name=voice.name, recording=recording, language_code=code), metadata=bob
+            ).read(),
+            platform.speeches.CreateSpeech(
+                speech_pb2.CreateSpeechRequest(speech=speech, language_code=code), metadata=bob
+            ),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call
+            assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert reason(raised.value) == why
+    assert await speak(platform, bob, name=voice.name, text="Hello.", language_code=spoken[0])
+
+
 async def test_speak_faster_is_shorter(platform: Platform, bob: Metadata, voice: voice_pb2.Voice) -> None:
     pcm = {"format": Format.PCM}
     slow = await speak(platform, bob, name=voice.name, text=TEXT, audio_config={**pcm, "speed": 0.8})

@@ -83,6 +83,12 @@ class TextUnsupportedScript(TextError):
     reason = "TEXT_UNSUPPORTED_SCRIPT"
 
 
+class LanguageUnsupported(TextError):
+    """The language is not spoken by this engine."""
+
+    reason = "LANGUAGE_UNSUPPORTED"
+
+
 class SsmlMalformed(TextError):
     """The SSML cannot be read."""
 

@@ -98,6 +98,7 @@ class SpeakRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
     SSML_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The voice, `voices/{voice}`."""
     text: _builtins.str
@@ -108,6 +109,8 @@ class SpeakRequest(_message.Message):
     """What to say and how, in the subset of SSML that the documentation lists, at most 5000
     characters with its markup.
     """
+    language_code: _builtins.str
+    """The language of the text, a tag of BCP 47; en-US if unset. ListLanguages says which there are."""
     @_builtins.property
     def audio_config(self) -> Global___AudioConfig:
         """In which form."""
@@ -119,10 +122,11 @@ class SpeakRequest(_message.Message):
         text: _builtins.str = ...,
         audio_config: Global___AudioConfig | None = ...,
         ssml: _builtins.str = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "name", b"name", "ssml", b"ssml", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "language_code", b"language_code", "name", b"name", "ssml", b"ssml", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -138,6 +142,7 @@ class SpeakWithTimestampsRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
     SSML_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The voice, `voices/{voice}`."""
     text: _builtins.str
@@ -148,6 +153,8 @@ class SpeakWithTimestampsRequest(_message.Message):
     """What to say and how, in the subset of SSML that the documentation lists, at most 5000
     characters with its markup.
     """
+    language_code: _builtins.str
+    """The language of the text, a tag of BCP 47; en-US if unset. ListLanguages says which there are."""
     @_builtins.property
     def audio_config(self) -> Global___AudioConfig:
         """In which form."""
@@ -159,10 +166,11 @@ class SpeakWithTimestampsRequest(_message.Message):
         text: _builtins.str = ...,
         audio_config: Global___AudioConfig | None = ...,
         ssml: _builtins.str = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "name", b"name", "ssml", b"ssml", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "language_code", b"language_code", "name", b"name", "ssml", b"ssml", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -178,6 +186,7 @@ class ConvertRequest(_message.Message):
     RECORDING_FIELD_NUMBER: _builtins.int
     TRANSCRIPT_FIELD_NUMBER: _builtins.int
     AUDIO_CONFIG_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The voice, `voices/{voice}`."""
     recording: _builtins.str
@@ -188,6 +197,8 @@ class ConvertRequest(_message.Message):
     """What is said, word for word, at most 2000 characters. Where it is not given, speech
     recognition writes it.
     """
+    language_code: _builtins.str
+    """The language of the recording, a tag of BCP 47; en-US if unset. ListLanguages says which there are."""
     @_builtins.property
     def audio_config(self) -> Global___AudioConfig:
         """In which form; its speed is that of the recording."""
@@ -199,10 +210,11 @@ class ConvertRequest(_message.Message):
         recording: _builtins.str = ...,
         transcript: _builtins.str = ...,
         audio_config: Global___AudioConfig | None = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "name", b"name", "recording", b"recording", "transcript", b"transcript"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "language_code", b"language_code", "name", b"name", "recording", b"recording", "transcript", b"transcript"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -451,8 +463,11 @@ class CreateSpeechRequest(_message.Message):
 
     SPEECH_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID that makes a retry return the first result (AIP-155)."""
+    language_code: _builtins.str
+    """The language of the text, a tag of BCP 47; en-US if unset. ListLanguages says which there are."""
     @_builtins.property
     def speech(self) -> Global___Speech:
         """The speech: `voice`, and `text` or `ssml`, are required."""
@@ -462,14 +477,78 @@ class CreateSpeechRequest(_message.Message):
         *,
         speech: Global___Speech | None = ...,
         request_id: _builtins.str = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["speech", b"speech"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "speech", b"speech"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language_code", b"language_code", "request_id", b"request_id", "speech", b"speech"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateSpeechRequest: _TypeAlias = CreateSpeechRequest  # noqa: Y015
+
+@_typing.final
+class ListLanguagesRequest(_message.Message):
+    """ListLanguagesRequest asks for all languages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLanguagesRequest: _TypeAlias = ListLanguagesRequest  # noqa: Y015
+
+@_typing.final
+class Language(_message.Message):
+    """Language is a language in which texts are spoken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
+    language_code: _builtins.str
+    """Its tag of BCP 47, such as `en-US`."""
+    def __init__(
+        self,
+        *,
+        language_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language_code", b"language_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Language: _TypeAlias = Language  # noqa: Y015
+
+@_typing.final
+class ListLanguagesResponse(_message.Message):
+    """ListLanguagesResponse lists all languages; there are few."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Language]:
+        """The languages; the first is spoken where none is asked for."""
+
+    def __init__(
+        self,
+        *,
+        languages: _abc.Iterable[Global___Language] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["languages", b"languages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLanguagesResponse: _TypeAlias = ListLanguagesResponse  # noqa: Y015
 
 @_typing.final
 class GetSpeechRequest(_message.Message):

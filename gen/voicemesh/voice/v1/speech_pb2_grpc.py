@@ -57,6 +57,11 @@ class SpeechServiceStub:
                 request_serializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.CreateSpeechRequest.SerializeToString,
                 response_deserializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.Speech.FromString,
                 _registered_method=True)
+        self.ListLanguages = channel.unary_unary(
+                '/voicemesh.voice.v1.SpeechService/ListLanguages',
+                request_serializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.ListLanguagesRequest.SerializeToString,
+                response_deserializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.ListLanguagesResponse.FromString,
+                _registered_method=True)
         self.GetSpeech = channel.unary_unary(
                 '/voicemesh.voice.v1.SpeechService/GetSpeech',
                 request_serializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.GetSpeechRequest.SerializeToString,
@@ -106,7 +111,7 @@ class SpeechServiceServicer:
         `x-voicemesh-engine`, `x-voicemesh-model-hash` and `x-voicemesh-level`.
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
-        SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
+        SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
         """
@@ -122,7 +127,7 @@ class SpeechServiceServicer:
         up to 0.05 s, which players take away again).
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
-        SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
+        SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
         """
@@ -139,7 +144,7 @@ class SpeechServiceServicer:
 
         Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
         TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
-        SAMPLE_RATE_UNSUPPORTED); NOT_FOUND (VOICE_NOT_FOUND, RECORDING_NOT_FOUND);
+        LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED); NOT_FOUND (VOICE_NOT_FOUND, RECORDING_NOT_FOUND);
         FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, RECOGNISER_MISSING);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
         ENGINE_DIED, STORAGE_UNAVAILABLE).
@@ -154,7 +159,15 @@ class SpeechServiceServicer:
         Repeating a `request_id` returns the first speech and makes no second.
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
-        SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND
+        (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLanguages(self, request, context):
+        """ListLanguages lists the languages in which texts are spoken.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,6 +262,11 @@ def add_SpeechServiceServicer_to_server(servicer, server):
                     servicer.CreateSpeech,
                     request_deserializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.CreateSpeechRequest.FromString,
                     response_serializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.Speech.SerializeToString,
+            ),
+            'ListLanguages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLanguages,
+                    request_deserializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.ListLanguagesRequest.FromString,
+                    response_serializer=voicemesh_dot_voice_dot_v1_dot_speech__pb2.ListLanguagesResponse.SerializeToString,
             ),
             'GetSpeech': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSpeech,
@@ -395,6 +413,33 @@ class SpeechService:
             '/voicemesh.voice.v1.SpeechService/CreateSpeech',
             voicemesh_dot_voice_dot_v1_dot_speech__pb2.CreateSpeechRequest.SerializeToString,
             voicemesh_dot_voice_dot_v1_dot_speech__pb2.Speech.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLanguages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/voicemesh.voice.v1.SpeechService/ListLanguages',
+            voicemesh_dot_voice_dot_v1_dot_speech__pb2.ListLanguagesRequest.SerializeToString,
+            voicemesh_dot_voice_dot_v1_dot_speech__pb2.ListLanguagesResponse.FromString,
             options,
             channel_credentials,
             insecure,
