@@ -1,7 +1,7 @@
 """What runs in an engine process: the models, loaded once, and one request after another.
 
 Requests are tuples `(number, kind, *arguments)`, numbered upwards. Answers are pairs `(kind, value)`: first
-`("loaded", (name, model hash, sample rate, refines))`; then for each request any number of
+`("loaded", (name, model hash, sample rate, refines, languages))`; then for each request any number of
 `("progress", (stage, percent))`, `("enrolment", Enrolment)`, `("refinement", Refinement)` and `("chunk", Chunk)`, and
 last `("end", None)`, `("error", EngineError)` or `("failed", traceback)`, which is a defect of the engine that the
 process survived.
@@ -92,7 +92,7 @@ def _loaded(load: Callable[[], Engine], answer: Callable[[str, Any], None]) -> E
     except Exception:
         answer("failed", traceback.format_exc())
         return None
-    answer("loaded", (engine.name, engine.model_hash, engine.sample_rate, engine.refines))
+    answer("loaded", (engine.name, engine.model_hash, engine.sample_rate, engine.refines, engine.languages))
     return engine
 
 

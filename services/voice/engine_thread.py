@@ -10,7 +10,7 @@ import asyncio
 import multiprocessing
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ctypes import c_long
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from services.voice.engine.port import Refines
+from services.voice.engine.port import Language, Refines
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("engine")
 
@@ -42,6 +42,7 @@ class EngineInfo:
     model_hash: str
     sample_rate: int
     refines: Refines
+    languages: Sequence[Language]
 
 
 class EngineDied(Exception):

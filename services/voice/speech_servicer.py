@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 from google.api import httpbody_pb2
@@ -17,7 +17,7 @@ from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
 from services.voice import conversions, speaking, speeches, texts
 from services.voice.engine import languages
-from services.voice.engine.port import Markup, Word
+from services.voice.engine.port import Language, Markup, Word
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
 from services.voice.settings import Settings
@@ -86,7 +86,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest
     ) -> tuple[speeches.Artefact, AsyncGenerator[speaking.Piece, None]]:
         owner = caller().user
-        texts.check_language(request.language_code)
+        texts.language(request.language_code, self._languages)
         text, markup = _written(request)
         await texts.check(text, field="ssml" if request.ssml else "text", markup=markup)
         form = _form(request.audio_config, "audio_config")
@@ -99,7 +99,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.ConvertRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         owner = caller().user
-        texts.check_language(request.language_code)
+        texts.language(request.language_code, self._languages)
         if request.transcript:
             await texts.check(request.transcript, field="transcript")
         form = _form(request.audio_config, "audio_config")
@@ -121,7 +121,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                 yield body
 
     async def CreateSpeech(self, request: speech_pb2.CreateSpeechRequest, context: Context) -> speech_pb2.Speech:
-        texts.check_language(request.language_code)
+        texts.language(request.language_code, self._languages)
         text, markup = _written(request.speech)
         new = NewSpeech(
             owner=caller().user,
@@ -133,10 +133,13 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         )
         return to_proto(await speeches.create(new, store=self._store, voices=self._voices))
 
+    def _languages(self) -> Sequence[Language]:
+        return self._engine.info.languages
+
     async def ListLanguages(
         self, request: speech_pb2.ListLanguagesRequest, context: Context
     ) -> speech_pb2.ListLanguagesResponse:
-        spoken = [speech_pb2.Language(language_code=tag) for tag in languages.SPOKEN]
+        spoken = [speech_pb2.Language(language_code=tag) for tag in languages.spoken(self._languages())]
         return speech_pb2.ListLanguagesResponse(languages=spoken)
 
     async def GetSpeech(self, request: speech_pb2.GetSpeechRequest, context: Context) -> speech_pb2.Speech:

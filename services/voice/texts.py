@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from services.mesh import errors
 from services.voice.engine import languages, script
 from services.voice.engine.errors import TextError
-from services.voice.engine.port import Markup
+from services.voice.engine.port import Language, Markup
 
 
 async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN) -> None:
@@ -24,14 +25,17 @@ async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN) -> None
         raise refused(error, field) from None
 
 
-def check_language(tag: str) -> None:
-    """Lets a language pass that the engine speaks.
+def language(tag: str, known: Callable[[], Sequence[Language]]) -> str:
+    """The language that a request asks for; `known`, those of the engine, is asked only where it names one.
 
     Raises:
-        InvalidArgument: it does not (LANGUAGE_UNSUPPORTED).
+        InvalidArgument: the engine does not speak it (LANGUAGE_UNSUPPORTED).
+        Unavailable: the engine is starting (ENGINE_NOT_READY).
     """
+    if not tag:
+        return languages.DEFAULT
     try:
-        languages.spoken(tag)
+        return languages.chosen(tag, known())
     except TextError as error:
         raise refused(error, "language_code") from None
 

@@ -18,6 +18,7 @@ from services.voice.engine.port import (
     Chunk,
     Depth,
     Enrolment,
+    Language,
     Markup,
     Progress,
     Refinement,
@@ -44,6 +45,7 @@ class FakeEngine:
     name = "fake"
     model_hash = "0" * 64
     refines = Refines.GIVEN_WORDS
+    languages = (Language("en-US"), Language("xx", "the fake extra"))
 
     @property
     def sample_rate(self) -> int:

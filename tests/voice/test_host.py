@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from services.mesh import errors
-from services.voice import engine_thread
+from services.voice import engine_thread, texts
 from services.voice.engine.errors import EngineFailed, Silent, TextEmpty
 from services.voice.host import EngineDied, EngineHost, open_engine
 from tests.voice import fake_engine
@@ -285,6 +285,21 @@ async def test_ping_fails_when_no_process_can_be_started_any_more(monkeypatch: p
             await host.ping()
 
     assert raised.value.reason == "ENGINE_NOT_READY"
+
+
+async def test_only_a_language_that_is_named_waits_for_the_engine_and_is_one_of_its_own() -> None:
+    async with engine() as host:
+        unasked = texts.language("", lambda: host.info.languages)
+        with pytest.raises(errors.Unavailable):
+            texts.language("en", lambda: host.info.languages)
+        await pid(host)
+        asked = texts.language("en", lambda: host.info.languages)
+        with pytest.raises(errors.InvalidArgument) as raised:
+            texts.language("xx", lambda: host.info.languages)
+
+    assert (unasked, asked) == ("en-US", "en-US")
+    assert raised.value.reason == "LANGUAGE_UNSUPPORTED"
+    assert raised.value.metadata == {"supported": "en-US", "needs": "the fake extra"}
 
 
 async def test_models_that_cannot_be_loaded_are_logged() -> None:

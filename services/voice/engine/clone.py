@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from . import artefact as artefacts
-from . import conversion, equaliser, level, reference, seams, selection, speaker, text, timing
+from . import conversion, equaliser, languages, level, reference, seams, selection, speaker, text, timing
 from . import script as scripts
 from .assets import Assets
 from .attunement import ATTUNED, Attunement
@@ -62,6 +62,7 @@ class KokoroEngine:
 
     name: str = NAME
     sample_rate: int = RATE
+    languages = languages.ENGLISH
 
     def __init__(self, assets: Assets, *, threads: int | None = None, maximum_seconds: float = 600.0) -> None:
         """`threads` of the models (default: every core); `maximum_seconds` of all recordings of one enrolment."""
@@ -190,8 +191,7 @@ class KokoroEngine:
     def baseline(
         self, artefact: bytes, text: str, *, most: int = selection.COMPARED, cancelled: CancelCheck = never
     ) -> tuple[Samples, ...]:
-        """The whole text by each of the stock voices nearest to the person (at most three), at the person's pitch and
-        the clone's loudness, and nothing else done: what a clone must beat to deserve its name."""
+        """The text by each of the nearest stock voices, at the clone's pitch and loudness: what a clone must beat."""
         voice = self._voice(artefact)
         pieces = list(self._pieces(scripts.read(text)))
         readings = []

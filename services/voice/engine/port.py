@@ -61,6 +61,16 @@ class Refines(StrEnum):
 
 
 @dataclass(frozen=True)
+class Language:
+    """A language that an engine knows."""
+
+    tag: str
+    """Of BCP 47 (RFC 5646); without a region it stands for all of them."""
+    needs: str = ""
+    """What must be installed before it is spoken; empty where it is spoken."""
+
+
+@dataclass(frozen=True)
 class Note:
     """One thing about the recordings that a person should know, none of which stopped the learning."""
 
@@ -195,6 +205,11 @@ class Engine(Protocol):
     @property
     def refines(self) -> Refines:
         """Whether `refine` can do what it is for."""
+        ...
+
+    @property
+    def languages(self) -> Sequence[Language]:
+        """Those of the texts that it speaks: with a reader of their own, and measured to be understood."""
         ...
 
     def enrol(

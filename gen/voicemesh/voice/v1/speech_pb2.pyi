@@ -512,7 +512,7 @@ class Language(_message.Message):
 
     LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     language_code: _builtins.str
-    """Its tag of BCP 47, such as `en-US`."""
+    """Its tag of BCP 47, such as `en-US`; without a region it stands for all regions."""
     def __init__(
         self,
         *,
@@ -535,7 +535,7 @@ class ListLanguagesResponse(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def languages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Language]:
-        """The languages; the first is spoken where none is asked for."""
+        """The languages that can be asked for; where none is, the text is taken for en-US."""
 
     def __init__(
         self,

@@ -160,14 +160,17 @@ class SpeechServiceServicer:
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
         LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND
-        (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY); UNAVAILABLE (ENGINE_NOT_READY, where a
+        language is asked for).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListLanguages(self, request, context):
-        """ListLanguages lists the languages in which texts are spoken.
+        """ListLanguages lists the languages in which the engine speaks texts.
+
+        Errors: UNAVAILABLE (ENGINE_NOT_READY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

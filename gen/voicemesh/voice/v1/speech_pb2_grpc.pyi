@@ -80,10 +80,14 @@ class SpeechServiceStub:
 
     Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
     LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND
-    (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+    (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY); UNAVAILABLE (ENGINE_NOT_READY, where a
+    language is asked for).
     """
     ListLanguages: _grpc.UnaryUnaryMultiCallable[_speech_pb2.ListLanguagesRequest, _speech_pb2.ListLanguagesResponse]
-    """ListLanguages lists the languages in which texts are spoken."""
+    """ListLanguages lists the languages in which the engine speaks texts.
+
+    Errors: UNAVAILABLE (ENGINE_NOT_READY).
+    """
     GetSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechRequest, _speech_pb2.Speech]
     """GetSpeech gives a speech as it is now.
 
@@ -174,10 +178,14 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
 
     Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
     LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND
-    (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+    (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY); UNAVAILABLE (ENGINE_NOT_READY, where a
+    language is asked for).
     """
     ListLanguages: _aio.UnaryUnaryMultiCallable[_speech_pb2.ListLanguagesRequest, _speech_pb2.ListLanguagesResponse]  # type: ignore[assignment]
-    """ListLanguages lists the languages in which texts are spoken."""
+    """ListLanguages lists the languages in which the engine speaks texts.
+
+    Errors: UNAVAILABLE (ENGINE_NOT_READY).
+    """
     GetSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechRequest, _speech_pb2.Speech]  # type: ignore[assignment]
     """GetSpeech gives a speech as it is now.
 
@@ -289,7 +297,8 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
         LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND
-        (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY); UNAVAILABLE (ENGINE_NOT_READY, where a
+        language is asked for).
         """
 
     @_abc_1.abstractmethod
@@ -298,7 +307,10 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _speech_pb2.ListLanguagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_speech_pb2.ListLanguagesResponse, _abc.Awaitable[_speech_pb2.ListLanguagesResponse]]:
-        """ListLanguages lists the languages in which texts are spoken."""
+        """ListLanguages lists the languages in which the engine speaks texts.
+
+        Errors: UNAVAILABLE (ENGINE_NOT_READY).
+        """
 
     @_abc_1.abstractmethod
     def GetSpeech(
