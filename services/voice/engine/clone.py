@@ -275,7 +275,7 @@ class KokoroEngine:
     def _sound(self, voice: artefacts.Voice, timbre: Timbre | None, score: Score, cancelled: CancelCheck) -> Samples:
         said = self._model.sound(score, timbre, cancelled=cancelled)
         shaped = said if timbre is not None else equaliser.apply(said, voice.equaliser)
-        return level.quietened(np.asarray(shaped * np.float32(voice.gain), np.float32))
+        return level.quietened(np.asarray(shaped * np.float32(voice.gain), np.float32), score.energy.ravel())
 
     def _say(self, tokens: list[int], pack: Pack, pitch: Pitch, *, speed: float, cancelled: CancelCheck) -> Samples:
         score = self._model.score(tokens, pack, speed=speed, cancelled=cancelled)

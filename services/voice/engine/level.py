@@ -11,10 +11,12 @@ TARGET_DB: Final = -23.0
 _STEADY_DB, _MOST_STEADYING_DB = 1.0, 6.0
 _KNEE, _CEILING = 0.8, 0.98
 _FRAME: Final = 480
-_PAUSE_DB: Final = TARGET_DB - 38
-"""Below it, speech at TARGET_DB has only breath and noise."""
-_EXPANSION_MOST_DB: Final = 18.0
-_EXPANSION_FRAME: Final = 240
+_ENERGY_FRAME: Final = 300
+_MEANT_DB, _MEANT_DB_PER_ENERGY = TARGET_DB - 36, 5.0
+"""How loud the uncloned model is, half the time, where it means to be at energy 0, and how that grows."""
+_SPOKEN: Final = 3.0
+"""Energy of what is meant to be heard, and left alone; pauses lie below 2."""
+_QUIETER_MOST_DB: Final = 50.0
 
 
 def active_rms(samples: Samples) -> float:
@@ -33,18 +35,24 @@ def gain_to_target(samples: Samples) -> float:
     return float(10 ** (TARGET_DB / 20) / level) if level > 1e-6 else 1.0
 
 
-def quietened(samples: Samples) -> Samples:
-    """Speech at TARGET_DB and 24 kHz, with every decibel below TARGET_DB - 38 doubled, by 18 dB at most: fitting and
-    equalising lift the noise in pauses (a downward expander)."""
-    count = samples.size // _EXPANSION_FRAME
+def quietened(samples: Samples, energy: Samples) -> Samples:
+    """Speech at TARGET_DB and 24 kHz, nowhere louder than the model meant it to be: fitting and equalising lift the
+    noise in pauses.
+
+    `energy` is the model's own, a value for each 300 samples: it knows a pause from a weak consonant, which a level
+    alone does not.
+    """
+    count = min(samples.size // _ENERGY_FRAME, energy.size)
     if count < 3:
         return samples
-    powers = np.mean(samples[: count * _EXPANSION_FRAME].reshape(count, -1).astype(np.float64) ** 2, axis=1)
-    # The loudest of three frames: an onset is open before it begins.
-    padded = np.pad(10 * np.log10(powers + 1e-12), 1, mode="edge")
-    levels = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
-    gains = np.clip(levels - _PAUSE_DB, -_EXPANSION_MOST_DB, 0)
-    places = (np.arange(count) + 0.5) * _EXPANSION_FRAME
+    frames = samples[: count * _ENERGY_FRAME].reshape(count, -1)
+    levels = 10 * np.log10(np.mean(frames.astype(np.float64) ** 2, axis=1) + 1e-12)
+    # The most of three: an onset is open before it begins, and an ending until it is over.
+    padded = np.pad(energy[:count], 1, mode="edge")
+    meant = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    gains = np.clip(_MEANT_DB + _MEANT_DB_PER_ENERGY * meant - levels, -_QUIETER_MOST_DB, 0)
+    gains *= np.clip(_SPOKEN - meant, 0, 1)
+    places = (np.arange(count) + 0.5) * _ENERGY_FRAME
     curve = 10 ** (np.interp(np.arange(samples.size), places, gains) / 20)
     return np.asarray(samples * curve, np.float32)
 

@@ -39,6 +39,8 @@ _CHECKS: Final = 5
 _PATIENCE: Final = 2
 _TOLERANCE: Final = 0.015
 """Of likeness between checks: what two sentences vary by."""
+_LEAST_GAIN: Final = 0.015
+"""Of likeness: a fit that gains no more is not kept."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class Refiner:
             raise Cancelled()
         after, fit = best
         progress("comparing", 97)
-        refinement = Refinement(b"", after > before, before, after, fit.steps)
+        refinement = Refinement(b"", after > before + _LEAST_GAIN, before, after, fit.steps)
         if not refinement.better:
             return voice, refinement
         kept = artefacts.Fitted(fit.affines, fit.differences, fit.steps)
