@@ -16,6 +16,7 @@ from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
 from services.voice import conversions, speaking, speeches, texts
+from services.voice.engine import port
 from services.voice.engine.port import Markup, Word
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
@@ -27,6 +28,7 @@ from services.voice.voice_servicer import failure_to_proto
 from services.voice.watch import Watching
 
 Format = speech_pb2.AudioConfig.Format
+Tier = speech_pb2.AudioConfig.Tier
 
 
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
@@ -90,6 +92,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
+        speeches.check_tier(form.tier, self._tiers)
         audio = speaking.speak(owner, artefact, text, form, markup=markup, engine=self._engine, ledger=self._usage)
         return artefact, audio
 
@@ -101,6 +104,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             await texts.check(request.transcript, field="transcript")
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
+        # No engine converts at another tier, and none that is asked for may be passed over.
+        speeches.check_tier(form.tier, lambda: frozenset({port.Tier.NATURAL}))
         audio = conversions.convert(
             owner,
             await speeches.artefact(owner, voice, voices=self._voices),
@@ -127,7 +132,10 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             form=_form(request.speech.audio_config, "speech.audio_config"),
             request=Request(request.request_id, digest(request)),
         )
-        return to_proto(await speeches.create(new, store=self._store, voices=self._voices))
+        return to_proto(await speeches.create(new, store=self._store, voices=self._voices, tiers=self._tiers))
+
+    def _tiers(self) -> frozenset[port.Tier]:
+        return self._engine.info.tiers
 
     async def GetSpeech(self, request: speech_pb2.GetSpeechRequest, context: Context) -> speech_pb2.Speech:
         return to_proto(await speeches.get(caller().user, _id(request.name), store=self._store))
@@ -186,6 +194,7 @@ def to_proto(speech: Speech) -> speech_pb2.Speech:
             format=Format.Value(speech.format.upper()),
             sample_rate_hertz=speech.sample_rate,
             speed=speech.speed,
+            tier=Tier.Value(speech.tier.value),
         ),
         state=speech_pb2.Speech.State.Value(speech.state),
         progress_percent=speech.progress_percent,
@@ -243,8 +252,10 @@ async def _bodies(audio: AsyncIterator[speaking.Piece]) -> AsyncIterator[httpbod
 
 
 def _form(config: speech_pb2.AudioConfig, field: str) -> speeches.AudioForm:
-    format = config.format or Format.WAV
-    return speeches.form(Format.Name(format).lower(), config.sample_rate_hertz, config.speed, field=field)
+    format, tier = config.format or Format.WAV, config.tier or Tier.NATURAL
+    return speeches.form(
+        Format.Name(format).lower(), config.sample_rate_hertz, config.speed, Tier.Name(tier), field=field
+    )
 
 
 def _id(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from services.mesh import errors
 from services.mesh.pages import Page
 from services.voice import jobs, texts
 from services.voice.engine.encoders import FORMATS
-from services.voice.engine.port import Level, Markup, Word
+from services.voice.engine.port import Level, Markup, Tier, Word
 from services.voice.jobs import Failure, Request, State
 from services.voice.voices import Voice
 
@@ -26,6 +26,7 @@ class AudioForm:
     sample_rate: int
     """In hertz."""
     speed: float
+    tier: Tier
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Speech:
     format: str
     sample_rate: int
     speed: float
+    tier: Tier
     state: State
     stage: str
     progress_percent: int
@@ -157,7 +159,7 @@ class FinishedAudio(Protocol):
         """Removes a file; one that is not there is fine."""
 
 
-def form(format: str, sample_rate: int, speed: float, *, field: str) -> AudioForm:
+def form(format: str, sample_rate: int, speed: float, tier: str, *, field: str) -> AudioForm:
     """The form that is asked for, with the platform's choice where nothing is asked.
 
     Raises:
@@ -169,7 +171,7 @@ def form(format: str, sample_rate: int, speed: float, *, field: str) -> AudioFor
         raise errors.InvalidArgument.of(
             "SAMPLE_RATE_UNSUPPORTED", f"{field}.sample_rate_hertz", f"{format} does not come at {rate} Hz"
         )
-    return AudioForm(format, rate, speed or 1.0)
+    return AudioForm(format, rate, speed or 1.0, Tier(tier))
 
 
 async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact:
@@ -190,20 +192,38 @@ async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact
     )
 
 
-async def create(new: NewSpeech, *, store: SpeechStore, voices: LearnedVoices) -> Speech:
-    """Accepts a text for speaking, or says why not.
+def check_tier(tier: Tier, tiers: Callable[[], frozenset[Tier]]) -> None:
+    """Lets a tier pass that the engine offers; `tiers` is asked only where not every engine does.
+
+    Raises:
+        FailedPrecondition: it does not offer it (TIER_UNSUPPORTED).
+        Unavailable: the engine is starting (ENGINE_NOT_READY).
+    """
+    if tier is not Tier.NATURAL and tier not in tiers():
+        raise errors.FailedPrecondition(
+            "TIER_UNSUPPORTED", f"this engine does not speak at the tier {tier}", tier=tier.value
+        )
+
+
+async def create(
+    new: NewSpeech, *, store: SpeechStore, voices: LearnedVoices, tiers: Callable[[], frozenset[Tier]]
+) -> Speech:
+    """Accepts a text for speaking, or says why not. `tiers` are those of the engine.
 
     Raises:
         InvalidArgument: the text cannot be spoken (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT), or the request id was
             used with other content (REQUEST_ID_REUSED).
         NotFound: there is no such voice (VOICE_NOT_FOUND).
-        FailedPrecondition: it has not been learned (VOICE_NOT_READY).
+        FailedPrecondition: it has not been learned (VOICE_NOT_READY), or the engine does not speak at this tier
+            (TIER_UNSUPPORTED).
+        Unavailable: a tier that not every engine has is asked of one that is starting (ENGINE_NOT_READY).
     """
     await texts.check(new.text, field="speech.ssml" if new.markup is Markup.SSML else "speech.text", markup=new.markup)
     before = await store.of_request(new.owner, new.request)
     if before is not None:
         return before
     await artefact(new.owner, new.voice, voices=voices)
+    check_tier(new.form.tier, tiers)
     return await store.insert(new)
 
 

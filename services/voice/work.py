@@ -124,7 +124,9 @@ class Work:
             into = encoder(speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate, file=file)
             async with (
                 Reporter(self.store.speeches, speech) as reporter,
-                aclosing(self.engine.speak(artefact.content, speech.text, speech.speed, speech.markup)) as audible,
+                aclosing(
+                    self.engine.speak(artefact.content, speech.text, speech.speed, speech.markup, speech.tier)
+                ) as audible,
             ):
                 async for chunk in audible:
                     await asyncio.to_thread(into.feed, chunk.samples)

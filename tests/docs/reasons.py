@@ -40,6 +40,7 @@ def of_failures() -> set[str]:
         engine.ArtefactCorrupt,
         engine.EngineFailed,
         engine.RefinementUnavailable,
+        engine.TierUnsupported,
     )
     return given_up | recordings | {each.reason for each in spoken}
 

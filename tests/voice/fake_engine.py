@@ -23,6 +23,7 @@ from services.voice.engine.port import (
     Refinement,
     Refines,
     Report,
+    Tier,
     never,
     unheard,
 )
@@ -43,6 +44,7 @@ class FakeEngine:
 
     name = "fake"
     model_hash = "0" * 64
+    tiers = frozenset({Tier.NATURAL})
     refines = Refines.GIVEN_WORDS
 
     @property
@@ -95,6 +97,7 @@ class FakeEngine:
         *,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
+        tier: Tier = Tier.NATURAL,
         cancelled: CancelCheck = never,
     ) -> Iterator[Chunk]:
         """Does what the text says."""

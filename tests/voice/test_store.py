@@ -14,7 +14,7 @@ from psycopg.rows import tuple_row
 from services.mesh import names
 from services.mesh.postgres import Database, open_database
 from services.voice import queue
-from services.voice.engine.port import Depth, Markup, Word
+from services.voice.engine.port import Depth, Markup, Tier, Word
 from services.voice.jobs import Failure, Request, State
 from services.voice.queue import Queue
 from services.voice.refinements import Refined
@@ -41,7 +41,7 @@ def store(database: Database) -> Store:
 
 
 async def new_speech(store: Store) -> str:
-    form = AudioForm("wav", 24000, 1.0)
+    form = AudioForm("wav", 24000, 1.0, Tier.NATURAL)
     speech = await store.speeches.insert(
         NewSpeech(OWNER, names.new_id(), "Hello", Markup.PLAIN, form, Request("", b""))
     )

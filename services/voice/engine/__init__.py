@@ -33,6 +33,7 @@ from .port import (
     Refines,
     Report,
     Samples,
+    Tier,
     Word,
     whole,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "Refines",
     "Report",
     "Samples",
+    "Tier",
     "Word",
     "check_text",
     "default_directory",

@@ -64,25 +64,52 @@ class AudioConfig(_message.Message):
     PCM: AudioConfig.Format.ValueType  # 5
     """16-bit little-endian linear PCM without a container, `audio/pcm;rate=24000;channels=1`."""
 
+    class _Tier:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AudioConfig._Tier.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TIER_UNSPECIFIED: AudioConfig._Tier.ValueType  # 0
+        """NATURAL."""
+        NATURAL: AudioConfig._Tier.ValueType  # 1
+        """The engine's best."""
+        FAST: AudioConfig._Tier.ValueType  # 2
+        """Several times faster, and less like the person; not of every engine."""
+
+    class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
+        """Tier is how much the engine computes for each second of speech."""
+
+    TIER_UNSPECIFIED: AudioConfig.Tier.ValueType  # 0
+    """NATURAL."""
+    NATURAL: AudioConfig.Tier.ValueType  # 1
+    """The engine's best."""
+    FAST: AudioConfig.Tier.ValueType  # 2
+    """Several times faster, and less like the person; not of every engine."""
+
     FORMAT_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_HERTZ_FIELD_NUMBER: _builtins.int
     SPEED_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
     format: Global___AudioConfig.Format.ValueType
     """The format; WAV if unset."""
     sample_rate_hertz: _builtins.int
     """The sample rate; 24000, the engine's own, if unset (48000 for OPUS)."""
     speed: _builtins.float
     """How fast to speak, 0.5 to 2; 1 if unset."""
+    tier: Global___AudioConfig.Tier.ValueType
+    """At which tier; NATURAL if unset. It is spoken at this tier or not at all."""
     def __init__(
         self,
         *,
         format: Global___AudioConfig.Format.ValueType = ...,
         sample_rate_hertz: _builtins.int = ...,
         speed: _builtins.float = ...,
+        tier: Global___AudioConfig.Tier.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "sample_rate_hertz", b"sample_rate_hertz", "speed", b"speed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "sample_rate_hertz", b"sample_rate_hertz", "speed", b"speed", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

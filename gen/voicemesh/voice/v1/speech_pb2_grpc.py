@@ -103,11 +103,11 @@ class SpeechServiceServicer:
         is kept. Ending the call ends the work.
 
         The answer says in its headers (over gRPC: its initial metadata) what speaks:
-        `x-voicemesh-engine`, `x-voicemesh-model-hash` and `x-voicemesh-level`.
+        `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`.
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
         SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
-        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, TIER_UNSUPPORTED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -154,7 +154,8 @@ class SpeechServiceServicer:
         Repeating a `request_id` returns the first speech and makes no second.
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
-        SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY,
+        TIER_UNSUPPORTED); UNAVAILABLE (ENGINE_NOT_READY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,11 +40,11 @@ class SpeechServiceStub:
     is kept. Ending the call ends the work.
 
     The answer says in its headers (over gRPC: its initial metadata) what speaks:
-    `x-voicemesh-engine`, `x-voicemesh-model-hash` and `x-voicemesh-level`.
+    `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`.
 
     Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
     SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
-    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, TIER_UNSUPPORTED);
     RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
     """
     SpeakWithTimestamps: _grpc.UnaryStreamMultiCallable[_speech_pb2.SpeakWithTimestampsRequest, _speech_pb2.SpeakWithTimestampsResponse]
@@ -79,7 +79,8 @@ class SpeechServiceStub:
     Repeating a `request_id` returns the first speech and makes no second.
 
     Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
-    SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+    SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY,
+    TIER_UNSUPPORTED); UNAVAILABLE (ENGINE_NOT_READY).
     """
     GetSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechRequest, _speech_pb2.Speech]
     """GetSpeech gives a speech as it is now.
@@ -131,11 +132,11 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     is kept. Ending the call ends the work.
 
     The answer says in its headers (over gRPC: its initial metadata) what speaks:
-    `x-voicemesh-engine`, `x-voicemesh-model-hash` and `x-voicemesh-level`.
+    `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`.
 
     Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
     SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
-    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+    NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, TIER_UNSUPPORTED);
     RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
     """
     SpeakWithTimestamps: _aio.UnaryStreamMultiCallable[_speech_pb2.SpeakWithTimestampsRequest, _speech_pb2.SpeakWithTimestampsResponse]  # type: ignore[assignment]
@@ -170,7 +171,8 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     Repeating a `request_id` returns the first speech and makes no second.
 
     Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
-    SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+    SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY,
+    TIER_UNSUPPORTED); UNAVAILABLE (ENGINE_NOT_READY).
     """
     GetSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.GetSpeechRequest, _speech_pb2.Speech]  # type: ignore[assignment]
     """GetSpeech gives a speech as it is now.
@@ -225,11 +227,11 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         is kept. Ending the call ends the work.
 
         The answer says in its headers (over gRPC: its initial metadata) what speaks:
-        `x-voicemesh-engine`, `x-voicemesh-model-hash` and `x-voicemesh-level`.
+        `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`.
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
         SSML_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
-        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED);
+        NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, TIER_UNSUPPORTED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
         """
 
@@ -282,7 +284,8 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeating a `request_id` returns the first speech and makes no second.
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED, SSML_UNSUPPORTED,
-        SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY).
+        SAMPLE_RATE_UNSUPPORTED, REQUEST_ID_REUSED); NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY,
+        TIER_UNSUPPORTED); UNAVAILABLE (ENGINE_NOT_READY).
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,66 @@
+"""Engines are found by name in what is installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.voice.engine import registry
+from services.voice.engine.errors import EngineUnknown, EngineUnusable
+from tests.voice.engine.tone import ToneEngine
+
+Install = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a package that brings an engine, as far as importlib can tell."""
+
+    def installed(package: str, name: str, value: str) -> None:
+        folder = tmp_path / f"{package}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {value}\n")
+
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return installed
+
+
+def test_the_built_in_engines_are_found_like_all_others() -> None:
+    assert {"kokoro-v1", "pocket-v1"} <= set(registry.names())
+    assert registry.find(registry.DEFAULT).value == "services.voice.engine.clone:load"
+
+
+def test_another_package_brings_an_engine(install: Install) -> None:
+    install("tones", "tone", "tests.voice.engine.tone:load")
+
+    assert isinstance(registry.load("tone"), ToneEngine)
+    assert "tone" in registry.names()
+
+
+def test_an_unknown_engine_names_those_that_there_are() -> None:
+    with pytest.raises(EngineUnknown, match=r"'whisper'.*kokoro-v1") as raised:
+        registry.load("whisper")
+
+    assert raised.value.reason == "ENGINE_UNKNOWN"
+
+
+@pytest.mark.parametrize("value", ["no_such_package:load", "tests.voice.engine.tone:nothing"])
+def test_an_engine_that_cannot_be_imported_says_why(install: Install, value: str) -> None:
+    install("broken", "broken", value)
+
+    with pytest.raises(EngineUnusable, match=r"'broken' cannot be loaded: .*no") as raised:
+        registry.load("broken")
+
+    assert raised.value.reason == "ENGINE_UNUSABLE"
+
+
+def test_two_packages_with_an_engine_of_one_name_are_refused(install: Install) -> None:
+    install("tones", "tone", "tests.voice.engine.tone:load")
+    install("others", "tone", "others:load")
+
+    with pytest.raises(EngineUnknown, match="several packages"):
+        registry.find("tone")
