@@ -6,8 +6,7 @@
     def test_my_engine_conforms(check, subject):
         check(subject)
 
-Each check raises AssertionError, or the error that it came upon, when the engine does not conform. Bounds are on
-work, never on time: a slow machine changes nothing.
+Each check raises AssertionError, or the error that it came upon. Bounds are on work, never on time.
 """
 
 import json
@@ -86,8 +85,7 @@ def name(check: Check) -> str:
 
 def says_what_it_is(subject: Subject) -> None:
     engine = subject.engine
-    assert engine.name
-    assert engine.name == engine.name.strip()
+    assert re.fullmatch(r"\S+", engine.name)
     assert re.fullmatch("[0-9a-f]{64}", engine.model_hash), "model_hash is a SHA-256 in hexadecimal"
     assert 8000 <= engine.sample_rate <= 48000
     assert Tier.NATURAL in engine.tiers, "every engine speaks at NATURAL"
@@ -97,7 +95,6 @@ def says_what_it_is(subject: Subject) -> None:
 def learns_the_same_twice(subject: Subject) -> None:
     again = subject.engine.enrol(subject.recordings)
     assert isinstance(again.artefact, bytes)
-    assert again.artefact
     assert again == subject.enrolment, "the same recordings are the same voice"
 
 
@@ -161,8 +158,7 @@ def places_words_in_order(subject: Subject) -> None:
 
 
 def speaks_at_the_bounds_of_speed(subject: Subject) -> None:
-    for speed in (MINIMUM_SPEED, MAXIMUM_SPEED):
-        assert subject.say("Hello there.", speed).size
+    assert all(subject.say("Hello there.", speed).size for speed in (MINIMUM_SPEED, MAXIMUM_SPEED))
 
 
 def refuses_other_speeds(subject: Subject) -> None:
@@ -214,11 +210,9 @@ def stops_speaking_when_cancelled(subject: Subject) -> None:
     next(chunks)
     stop.set()
     # What was ready already may still come; no other.
-    late = 0
     with _raises(Cancelled):
-        for _ in chunks:
-            late += 1
-    assert late <= 1, f"{late} chunks came after the call was cancelled"
+        next(chunks)
+        next(chunks)
 
 
 def goes_on_after_a_call_was_cancelled_or_left(subject: Subject) -> None:
@@ -231,12 +225,10 @@ def goes_on_after_a_call_was_cancelled_or_left(subject: Subject) -> None:
 def serves_several_threads(subject: Subject) -> None:
     made: list[int] = []
     threads = [threading.Thread(target=lambda: made.append(subject.say("Hello there.").size)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == len(threads), "each thread gets its speech"
-    assert all(made)
+    for step in (threading.Thread.start, threading.Thread.join):
+        for thread in threads:
+            step(thread)
+    assert all([*made, len(made) == len(threads)]), "each thread gets its speech"
 
 
 def refines_or_says_that_it_cannot(subject: Subject) -> None:

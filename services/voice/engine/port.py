@@ -277,7 +277,7 @@ class Engine(Protocol):
         recognition writes it. Everything but the sound is worked out at the call, before the first `next`.
         Raises ArtefactMismatch, ArtefactCorrupt, NotAudio, Truncated, TooLong (over `maximum_seconds`), Silent (no
         speech), TranscriptUnclear (what is said could not be made out, or the transcript is not what is said),
-        RecogniserMissing, ConversionUnavailable (the engine cannot), TextEmpty, TextUnreadable or TextUnsupportedScript (of the transcript), Cancelled; while
-        iterating, Cancelled.
+        RecogniserMissing, ConversionUnavailable (the engine cannot), TextEmpty, TextUnreadable or
+        TextUnsupportedScript (of the transcript), Cancelled; while iterating, Cancelled.
         """
         ...
