@@ -53,19 +53,19 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self._settings = settings
 
     async def Speak(self, request: speech_pb2.SpeakRequest, context: Context) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        artefact, audio = await self._speak(request)
+        artefact, tier, audio = await self._speak(request)
         first = True
         async with aclosing(audio):
             async for body in _bodies(audio):
                 if first:
-                    await _introduce(artefact, context)
+                    await _introduce(artefact, tier, context)
                     first = False
                 yield body
 
     async def SpeakWithTimestamps(
         self, request: speech_pb2.SpeakWithTimestampsRequest, context: Context
     ) -> AsyncIterator[speech_pb2.SpeakWithTimestampsResponse]:
-        artefact, audio = await self._speak(request)
+        artefact, tier, audio = await self._speak(request)
         text = request.ssml or request.text
         first = True
         async with aclosing(audio):
@@ -76,16 +76,17 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                     characters=[word_to_proto(each, text) for word in piece.words for each in word.characters()],
                 )
                 if first:
-                    await _introduce(artefact, context)
+                    await _introduce(artefact, tier, context)
                     response.content_type = piece.content_type
                     response.engine, response.model_hash = artefact.engine, artefact.model_hash
                     response.level = voice_pb2.Voice.Level.Value(artefact.level)
+                    response.tier = Tier.Value(tier.value)
                     first = False
                 yield response
 
     async def _speak(
         self, request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest
-    ) -> tuple[speeches.Artefact, AsyncGenerator[speaking.Piece, None]]:
+    ) -> tuple[speeches.Artefact, port.Tier, AsyncGenerator[speaking.Piece, None]]:
         owner = caller().user
         text, markup = _written(request)
         await texts.check(text, field="ssml" if request.ssml else "text", markup=markup)
@@ -94,7 +95,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
         speeches.check_tier(form.tier, self._tiers)
         audio = speaking.speak(owner, artefact, text, form, markup=markup, engine=self._engine, ledger=self._usage)
-        return artefact, audio
+        return artefact, form.tier, audio
 
     async def Convert(
         self, request: speech_pb2.ConvertRequest, context: Context
@@ -222,7 +223,7 @@ def word_to_proto(word: Word, text: str) -> speech_pb2.Word:
     )
 
 
-async def _introduce(artefact: speeches.Artefact, context: Context) -> None:
+async def _introduce(artefact: speeches.Artefact, tier: port.Tier, context: Context) -> None:
     """Says in the headers what speaks; only once it does, since the status goes with them.
 
     An artefact is spoken by the engine that made it, or not at all.
@@ -232,6 +233,7 @@ async def _introduce(artefact: speeches.Artefact, context: Context) -> None:
             ("x-voicemesh-engine", artefact.engine),
             ("x-voicemesh-model-hash", artefact.model_hash),
             ("x-voicemesh-level", artefact.level),
+            ("x-voicemesh-tier", tier.value),
         )
     )
 
