@@ -69,6 +69,17 @@ bench: $(STAMP_EVAL) ## Measure the engine's speed against the unmodified model,
 test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x")
 	@exec $(BIN)/pytest $(ARGS)
 
+POCKET := build/pocket-venv
+.PHONY: test-pocket
+test-pocket: $(POCKET)/.voicemesh ## Test the Pocket TTS engine with the real library (downloads torch)
+	@exec $(POCKET)/bin/python -m pytest tests/voice/engine/test_pocket.py $(ARGS)
+
+$(POCKET)/.voicemesh: pyproject.toml
+	@echo 'making $(POCKET), with torch (once)'
+	@"$(PYTHON)" -m venv --clear $(POCKET)
+	@$(POCKET)/bin/python -m pip install --quiet --only-binary :all: --editable '.[pocket]' pytest pytest-asyncio pytest-timeout pyyaml
+	@touch $@
+
 .PHONY: check
 check: $(STAMP_DEV) ## Style, types, imports, contracts, generated code
 	$(BIN)/ruff check

@@ -12,8 +12,9 @@ from services.mesh import errors, names
 from services.voice.engine.encoders import encoder
 from services.voice.engine.errors import ArtefactMismatch, EngineError, EngineFailed, RecordingError, TextError
 from services.voice.engine.port import Chunk, Markup, Word
+from services.voice.forms import AudioForm
 from services.voice.host import EngineDied, EngineHost
-from services.voice.speeches import Artefact, AudioForm
+from services.voice.speeches import Artefact
 from services.voice.texts import counted, refused
 
 LARGEST = 64 * 1024

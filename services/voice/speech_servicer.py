@@ -15,7 +15,7 @@ from services.mesh.interceptors import Context
 from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
-from services.voice import conversions, speaking, speeches, texts
+from services.voice import conversions, forms, speaking, speeches, texts
 from services.voice.engine import port
 from services.voice.engine.port import Markup, Word
 from services.voice.host import EngineHost
@@ -93,7 +93,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
-        speeches.check_tier(form.tier, self._tiers)
+        forms.check_tier(form.tier, self._tiers)
         audio = speaking.speak(owner, artefact, text, form, markup=markup, engine=self._engine, ledger=self._usage)
         return artefact, form.tier, audio
 
@@ -106,7 +106,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         # No engine converts at another tier, and none that is asked for may be passed over.
-        speeches.check_tier(form.tier, lambda: frozenset({port.Tier.NATURAL}))
+        forms.check_tier(form.tier, lambda: frozenset({port.Tier.NATURAL}))
         audio = conversions.convert(
             owner,
             await speeches.artefact(owner, voice, voices=self._voices),
@@ -253,11 +253,9 @@ async def _bodies(audio: AsyncIterator[speaking.Piece]) -> AsyncIterator[httpbod
         first = False
 
 
-def _form(config: speech_pb2.AudioConfig, field: str) -> speeches.AudioForm:
+def _form(config: speech_pb2.AudioConfig, field: str) -> forms.AudioForm:
     format, tier = config.format or Format.WAV, config.tier or Tier.NATURAL
-    return speeches.form(
-        Format.Name(format).lower(), config.sample_rate_hertz, config.speed, Tier.Name(tier), field=field
-    )
+    return forms.form(Format.Name(format).lower(), config.sample_rate_hertz, config.speed, Tier.Name(tier), field=field)
 
 
 def _id(name: str) -> str:

@@ -19,7 +19,7 @@ from voicemesh.voice.v1 import speech_pb2, voice_pb2
 
 from services.mesh import errors, names
 from services.mesh.status import reason
-from services.voice import speeches
+from services.voice import forms
 from services.voice.engine import port
 from tests.peers import Metadata, signed_in
 from tests.voice.conftest import SAMPLE, Platform
@@ -198,11 +198,11 @@ async def test_a_tier_that_nobody_knows_is_refused(platform: Platform, bob: Meta
 
 def test_a_tier_that_the_engine_lacks_is_refused_and_natural_asks_nobody() -> None:
     with pytest.raises(errors.FailedPrecondition) as raised:
-        speeches.check_tier(port.Tier.FAST, lambda: frozenset({port.Tier.NATURAL}))
+        forms.check_tier(port.Tier.FAST, lambda: frozenset({port.Tier.NATURAL}))
 
     assert raised.value.reason == "TIER_UNSUPPORTED"
-    speeches.check_tier(port.Tier.FAST, lambda: frozenset(port.Tier))
-    speeches.check_tier(port.Tier.NATURAL, lambda: pytest.fail("asked"))
+    forms.check_tier(port.Tier.FAST, lambda: frozenset(port.Tier))
+    forms.check_tier(port.Tier.NATURAL, lambda: pytest.fail("asked"))
 
 
 @pytest.mark.parametrize(

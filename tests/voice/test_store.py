@@ -15,11 +15,12 @@ from services.mesh import names
 from services.mesh.postgres import Database, open_database
 from services.voice import queue
 from services.voice.engine.port import Depth, Markup, Tier, Word
+from services.voice.forms import AudioForm
 from services.voice.jobs import Failure, Request, State
 from services.voice.queue import Queue
 from services.voice.refinements import Refined
 from services.voice.settings import Settings
-from services.voice.speeches import Artefact, AudioForm, NewSpeech, Spoken
+from services.voice.speeches import Artefact, NewSpeech, Spoken
 from services.voice.store import Store
 from services.voice.voices import Consent, NewVoice
 from services.voice.worker import rescue
