@@ -147,8 +147,6 @@ class FinishedAudio(Protocol):
         """Removes a file; one that is not there is fine."""
 
 
-
-
 async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact:
     """What a voice speaks with.
 
