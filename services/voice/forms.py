@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.mesh import errors
 from services.voice.engine.encoders import FORMATS
-from services.voice.engine.port import Tier
+from services.voice.engine.port import Level, Tier
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,8 @@ def check_tier(tier: Tier, tiers: Callable[[], frozenset[Tier]]) -> None:
         raise errors.FailedPrecondition(
             "TIER_UNSUPPORTED", f"this engine does not speak at the tier {tier}", tier=tier.value
         )
+
+
+def level_at(tier: Tier, level: str) -> str:
+    """The level that is heard of a voice of this level: what STUDIO fitted is the natural tier's model alone."""
+    return level if tier is Tier.NATURAL else Level.INSTANT.value

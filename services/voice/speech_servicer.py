@@ -79,7 +79,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                     await _introduce(artefact, tier, context)
                     response.content_type = piece.content_type
                     response.engine, response.model_hash = artefact.engine, artefact.model_hash
-                    response.level = voice_pb2.Voice.Level.Value(artefact.level)
+                    response.level = voice_pb2.Voice.Level.Value(forms.level_at(tier, artefact.level))
                     response.tier = Tier.Value(tier.value)
                     first = False
                 yield response
@@ -232,7 +232,7 @@ async def _introduce(artefact: speeches.Artefact, tier: port.Tier, context: Cont
         (
             ("x-voicemesh-engine", artefact.engine),
             ("x-voicemesh-model-hash", artefact.model_hash),
-            ("x-voicemesh-level", artefact.level),
+            ("x-voicemesh-level", forms.level_at(tier, artefact.level)),
             ("x-voicemesh-tier", tier.value),
         )
     )

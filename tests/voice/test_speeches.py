@@ -174,19 +174,25 @@ async def test_a_tier_speaks_in_its_own_way_and_natural_is_what_comes_unasked(
 async def test_a_speech_says_at_which_tier_it_is_spoken(
     platform: Platform, bob: Metadata, voice: voice_pb2.Voice
 ) -> None:
-    for asked, given in ((Tier.TIER_UNSPECIFIED, Tier.NATURAL), (Tier.FAST, Tier.FAST)):
-        request = speech_pb2.CreateSpeechRequest(
-            speech={"voice": voice.name, "text": TEXT, "audio_config": {"tier": asked}}
+    created = [
+        await platform.speeches.CreateSpeech(
+            speech_pb2.CreateSpeechRequest(speech={"voice": voice.name, "text": TEXT, "audio_config": {"tier": asked}}),
+            metadata=bob,
         )
-        created = await platform.speeches.CreateSpeech(request, metadata=bob)
-        async with platform.worker():
-            speech = await finished(platform, bob, created.name)
+        for asked in (Tier.TIER_UNSPECIFIED, Tier.FAST)
+    ]
+    async with platform.worker():
+        spoken = [await finished(platform, bob, each.name) for each in created]
 
-        assert created.audio_config.tier == given
-        assert speech.audio_config.tier == given
-        assert speech.state == State.READY
-        assert speech.engine == "kokoro-v1"
-        assert len(speech.model_hash) == 64
+    for speeches in (created, spoken):
+        assert [each.audio_config.tier for each in speeches] == [Tier.NATURAL, Tier.FAST]
+    for speech in spoken:
+        assert (speech.state, speech.engine, len(speech.model_hash)) == (State.READY, "kokoro-v1", 64)
+
+
+def test_what_a_studio_voice_says_at_the_fast_tier_is_of_the_instant_level() -> None:
+    assert forms.level_at(port.Tier.NATURAL, "STUDIO") == "STUDIO"
+    assert forms.level_at(port.Tier.FAST, "STUDIO") == "INSTANT"
 
 
 async def test_a_tier_that_nobody_knows_is_refused(platform: Platform, bob: Metadata, voice: voice_pb2.Voice) -> None:

@@ -6,6 +6,7 @@ longer or shorter by bending the filter's frequency axis (VTLN; Lee and Rose 199
 puts it together again.
 """
 
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,10 +31,19 @@ _HIGHEST_HARMONIC_HZ: Final = 11500.0
 
 
 class Fast:
-    """Loaded once; safe to use from several threads. About 30 MB."""
+    """Loaded once, when it is first needed; safe to use from several threads. About 30 MB."""
 
     def __init__(self, model: Path, *, threads: int) -> None:
-        self._session = sessions.open_session(model, threads=threads)
+        self._model, self._threads = model, threads
+        self._opening = threading.Lock()
+        self._opened: sessions.Session | None = None
+
+    @property
+    def _session(self) -> sessions.Session:
+        with self._opening:
+            if self._opened is None:
+                self._opened = sessions.open_session(self._model, threads=self._threads)
+            return self._opened
 
     def fit(
         self,

@@ -41,6 +41,7 @@ from .port import (
     Markup,
     Progress,
     Refinement,
+    Refines,
     Samples,
     Tier,
     never,
@@ -64,6 +65,7 @@ class PocketEngine:
 
     name: str = NAME
     tiers: frozenset[Tier] = frozenset({Tier.NATURAL})
+    refines: Refines = Refines.NEVER
 
     def __init__(self, model: Any, *, maximum_seconds: float = 600.0) -> None:
         """`model` is a `pocket_tts.TTSModel`. Raises EngineUnusable when it cannot clone voices."""

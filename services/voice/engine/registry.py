@@ -17,6 +17,8 @@ from .port import Engine
 
 GROUP: Final = "voicemesh.engines"
 DEFAULT: Final = "kokoro-v1"
+_BUILT_IN: Final = EntryPoint(name=DEFAULT, value="services.voice.engine.clone:load", group=GROUP)
+"""The default is there too where this package's own entry points cannot be read, as in a tree that is not installed."""
 
 
 class Loader(Protocol):
@@ -29,7 +31,7 @@ class Loader(Protocol):
 
 def names() -> list[str]:
     """The names of all engines that are installed."""
-    return sorted({entry.name for entry in entry_points(group=GROUP)})
+    return sorted({DEFAULT, *(entry.name for entry in entry_points(group=GROUP))})
 
 
 def load(name: str, *, models: Path | None = None, threads: int = 1) -> Engine:
@@ -44,11 +46,9 @@ def load(name: str, *, models: Path | None = None, threads: int = 1) -> Engine:
 
 def find(name: str) -> EntryPoint:
     """Where the engine of this name is; nothing of it is imported. Raises EngineUnknown."""
-    found = list(entry_points(group=GROUP, name=name))
+    found = list(entry_points(group=GROUP, name=name)) or [each for each in (_BUILT_IN,) if each.name == name]
     if not found:
-        raise EngineUnknown(
-            f"there is no voice engine {name!r}; installed are: {', '.join(names()) or 'none'}", engine=name
-        )
+        raise EngineUnknown(f"there is no voice engine {name!r}; installed are: {', '.join(names())}", engine=name)
     if len({entry.value for entry in found}) > 1:
         raise EngineUnknown(f"several packages bring a voice engine {name!r}", engine=name)
     return found[0]

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from services.voice.engine import registry
+from services.voice.engine import clone, registry
 from services.voice.engine.errors import EngineUnknown, EngineUnusable
+from tests.voice.conftest import Install
 from tests.voice.engine.tone import ToneEngine
-
-Install = Callable[[str, str, str], None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Installs a package that brings an engine, as far as importlib can tell."""
-
-    def installed(package: str, name: str, value: str) -> None:
-        folder = tmp_path / f"{package}-1.0.dist-info"
-        folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-        (folder / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {value}\n")
-
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    return installed
 
 
 def test_the_built_in_engines_are_found_like_all_others() -> None:
@@ -64,3 +45,11 @@ def test_two_packages_with_an_engine_of_one_name_are_refused(install: Install) -
 
     with pytest.raises(EngineUnknown, match="several packages"):
         registry.find("tone")
+
+
+def test_the_default_engine_needs_no_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda **_: ())
+
+    assert registry.find(registry.DEFAULT).load() is clone.load
+    with pytest.raises(EngineUnknown, match="installed are: kokoro-v1"):
+        registry.find("pocket-v1")

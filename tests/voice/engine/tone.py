@@ -30,6 +30,7 @@ from services.voice.engine.port import (
     Markup,
     Progress,
     Refinement,
+    Refines,
     Tier,
     never,
     unheard,
@@ -45,6 +46,7 @@ class ToneEngine:
     model_hash = hashlib.sha256(b"a sine, 50 ms a character").hexdigest()
     sample_rate = RATE
     tiers = frozenset({Tier.NATURAL})
+    refines = Refines.NEVER
 
     def enrol(
         self, recordings: Sequence[bytes], *, progress: Progress = unheard, cancelled: CancelCheck = never
