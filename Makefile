@@ -69,6 +69,19 @@ bench: $(STAMP_EVAL) ## Measure the engine's speed against the unmodified model,
 test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x")
 	@exec $(BIN)/pytest $(ARGS)
 
+POCKET := build/pocket-venv
+# What pip is to install first: on Linux, PyPI's newest torch is a CUDA build of several gigabytes.
+TORCH ?= torch
+.PHONY: test-pocket
+test-pocket: $(POCKET)/.voicemesh ## Test the Pocket TTS engine with the real library (TORCH=torch==2.13.0)
+	@exec $(POCKET)/bin/python -m pytest tests/voice/engine/test_pocket.py $(ARGS)
+
+$(POCKET)/.voicemesh: pyproject.toml
+	@echo 'making $(POCKET), with torch (once)'
+	@"$(PYTHON)" -m venv --clear $(POCKET)
+	@$(POCKET)/bin/python -m pip install --quiet --only-binary :all: "$(TORCH)" --editable '.[pocket]' pytest pytest-asyncio pytest-timeout pyyaml
+	@touch $@
+
 .PHONY: check
 check: $(STAMP_DEV) ## Style, types, imports, contracts, generated code
 	$(BIN)/ruff check

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 
 from voicemesh.voice.v1 import speech_pb2_grpc, voice_pb2_grpc
@@ -39,7 +40,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
             processes=settings.engine_processes,
             threads=settings.engine_threads,
             waiting=settings.engine_waiting,
-            serve=engine_process.main,
+            serve=partial(engine_process.main, engine=settings.engine),
         ) as engine,
     ):
         draining = asyncio.Event()

@@ -8,9 +8,10 @@ from typing import Protocol
 
 from services.mesh import errors
 from services.voice import speaking
+from services.voice.forms import AudioForm
 from services.voice.host import EngineHost
 from services.voice.speaking import Ledger, Piece
-from services.voice.speeches import Artefact, AudioForm
+from services.voice.speeches import Artefact
 from services.voice.storage_client import FileGone
 from services.voice.voices import Found
 

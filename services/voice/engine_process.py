@@ -1,7 +1,7 @@
 """What runs in an engine process: the models, loaded once, and one request after another.
 
 Requests are tuples `(number, kind, *arguments)`, numbered upwards. Answers are pairs `(kind, value)`: first
-`("loaded", (name, model hash, sample rate, refines, languages))`; then for each request any number of
+`("loaded", (name, model hash, sample rate, tiers, refines, languages))`; then for each request any number of
 `("progress", (stage, percent))`, `("enrolment", Enrolment)`, `("refinement", Refinement)` and `("chunk", Chunk)`, and
 last `("end", None)`, `("error", EngineError)` or `("failed", traceback)`, which is a defect of the engine that the
 process survived.
@@ -25,6 +25,7 @@ from typing import Any
 
 from services.voice.engine.errors import Cancelled, EngineError
 from services.voice.engine.port import Engine
+from services.voice.engine.registry import DEFAULT, load
 
 
 class _ParentGone(Exception):
@@ -37,17 +38,18 @@ def main(
     models: Path | None,
     threads: int,
     *,
+    engine: str = DEFAULT,
     niceness: int = 0,
 ) -> None:
-    """Loads the engine and serves requests until the other end of the pipe is gone.
+    """Loads the engine of this name and serves requests until the other end of the pipe is gone.
 
     `niceness` is how far it stands back from what else the machine does (nice(2), 0 to 19).
     """
     os.nice(niceness)
-    serve(pipe, given_up, lambda: _cloning_engine(models, threads))
+    serve(pipe, given_up, lambda: load(engine, models=models, threads=threads))
 
 
-def serve(pipe: Connection, given_up: c_long, load: Callable[[], Engine]) -> None:
+def serve(pipe: Connection, given_up: c_long, loading: Callable[[], Engine]) -> None:
     """Serves requests to an engine; those whose number is not above `given_up` are to be stopped."""
     # Ctrl-C reaches the whole group; the parent decides what becomes of the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -60,7 +62,7 @@ def serve(pipe: Connection, given_up: c_long, load: Callable[[], Engine]) -> Non
             raise _ParentGone from None
 
     try:
-        engine = _loaded(load, answer)
+        engine = _loaded(loading, answer)
         while engine is not None:
             try:
                 number, *request = pipe.recv()
@@ -75,24 +77,17 @@ def _is_given_up(given_up: c_long, number: int) -> bool:
     return given_up.value >= number
 
 
-def _cloning_engine(models: Path | None, threads: int) -> Engine:
-    # Only here, so that the parent does without the model runtime.
-    from services.voice.engine import assets
-    from services.voice.engine.clone import KokoroEngine
-
-    return KokoroEngine(assets.load(models), threads=threads)
-
-
-def _loaded(load: Callable[[], Engine], answer: Callable[[str, Any], None]) -> Engine | None:
+def _loaded(loading: Callable[[], Engine], answer: Callable[[str, Any], None]) -> Engine | None:
     try:
-        engine = load()
+        engine = loading()
     except EngineError as error:
         answer("error", error)
         return None
     except Exception:
         answer("failed", traceback.format_exc())
         return None
-    answer("loaded", (engine.name, engine.model_hash, engine.sample_rate, engine.refines, engine.languages))
+    info = (engine.name, engine.model_hash, engine.sample_rate, engine.tiers, engine.refines, engine.languages)
+    answer("loaded", info)
     return engine
 
 
@@ -131,8 +126,8 @@ def _do(engine: Engine, request: list[Any], answer: Callable[[str, Any], None], 
             for chunk in chunks:
                 answer("chunk", chunk)
         else:
-            artefact, text, speed, markup = arguments
-            for chunk in engine.speak(artefact, text, markup=markup, speed=speed, cancelled=cancelled):
+            artefact, text, speed, markup, tier = arguments
+            for chunk in engine.speak(artefact, text, markup=markup, speed=speed, tier=tier, cancelled=cancelled):
                 answer("chunk", chunk)
         answer("end", None)
     except Cancelled:

@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from services.voice.engine.port import Language, Refines
+from services.voice.engine.port import Language, Refines, Tier
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("engine")
 
@@ -41,6 +41,7 @@ class EngineInfo:
     name: str
     model_hash: str
     sample_rate: int
+    tiers: frozenset[Tier]
     refines: Refines
     languages: Sequence[Language]
 

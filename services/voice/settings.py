@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.settings import DatabaseUrl, Key, MeshSettings
+from services.voice.engine import EngineError, registry
+from services.voice.engine.registry import DEFAULT
 from services.voice.refinements import Wish
 
 
@@ -31,6 +33,9 @@ class Settings(MeshSettings):
 
     models: Path | None = None
     """Folder of the prepared models; the user's cache if unset. `voicemesh models` prepares them."""
+
+    engine: str = DEFAULT
+    """The engine that learns and speaks, by its name: `kokoro-v1`, `pocket-v1`, or one of another installed package."""
 
     engine_processes: int = Field(default=1, ge=1)
     """How many texts are spoken, or voices learned, at once; each process keeps the models in memory."""
@@ -71,6 +76,15 @@ class Settings(MeshSettings):
 
     stalled_seconds: float = Field(default=20.0, gt=0)
     """After how long without a sign of life the jobs of a worker are given to another."""
+
+    @field_validator("engine")
+    @classmethod
+    def _is_installed(cls, engine: str) -> str:
+        try:
+            registry.find(engine)
+        except EngineError as error:
+            raise ValueError(str(error)) from None
+        return engine
 
     @model_validator(mode="after")
     def _ends_before_it_is_given_up(self) -> Self:

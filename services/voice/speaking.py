@@ -12,8 +12,9 @@ from services.mesh import errors, names
 from services.voice.engine.encoders import encoder
 from services.voice.engine.errors import ArtefactMismatch, EngineError, EngineFailed, RecordingError, TextError
 from services.voice.engine.port import Chunk, Markup, Word
+from services.voice.forms import AudioForm
 from services.voice.host import EngineDied, EngineHost
-from services.voice.speeches import Artefact, AudioForm
+from services.voice.speeches import Artefact
 from services.voice.texts import counted, refused
 
 LARGEST = 64 * 1024
@@ -53,13 +54,14 @@ async def speak(
 
     Raises:
         InvalidArgument: the text holds nothing that can be spoken after all (TEXT_EMPTY).
-        FailedPrecondition: the voice was learned by another engine (VOICE_OUTDATED).
+        FailedPrecondition: the voice was learned by another engine (VOICE_OUTDATED), or the engine does not speak at
+            this tier (TIER_UNSUPPORTED).
         ResourceExhausted: too much is being spoken (ENGINE_BUSY).
         EngineFailed: the engine failed at it, by a defect of ours.
         Unavailable: the engine died or is starting (ENGINE_DIED, ENGINE_NOT_READY).
     """
     rate = engine.info.sample_rate
-    chunks = engine.speak(artefact.content, text, form.speed, markup)
+    chunks = engine.speak(artefact.content, text, form.speed, markup, form.tier)
     field = "ssml" if markup is Markup.SSML else "text"
     pieces = encoded(owner, chunks, counted(text, markup), form, rate=rate, ledger=ledger, text_field=field)
     async with aclosing(pieces):

@@ -15,8 +15,8 @@ from services.mesh.interceptors import Context
 from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
-from services.voice import conversions, speaking, speeches, texts
-from services.voice.engine import languages
+from services.voice import conversions, forms, speaking, speeches, texts
+from services.voice.engine import languages, port
 from services.voice.engine.port import Language, Markup, Word
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
@@ -28,6 +28,7 @@ from services.voice.voice_servicer import failure_to_proto
 from services.voice.watch import Watching
 
 Format = speech_pb2.AudioConfig.Format
+Tier = speech_pb2.AudioConfig.Tier
 
 
 class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
@@ -52,19 +53,19 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self._settings = settings
 
     async def Speak(self, request: speech_pb2.SpeakRequest, context: Context) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        artefact, audio = await self._speak(request)
+        artefact, tier, audio = await self._speak(request)
         first = True
         async with aclosing(audio):
             async for body in _bodies(audio):
                 if first:
-                    await _introduce(artefact, context)
+                    await _introduce(artefact, tier, context)
                     first = False
                 yield body
 
     async def SpeakWithTimestamps(
         self, request: speech_pb2.SpeakWithTimestampsRequest, context: Context
     ) -> AsyncIterator[speech_pb2.SpeakWithTimestampsResponse]:
-        artefact, audio = await self._speak(request)
+        artefact, tier, audio = await self._speak(request)
         text = request.ssml or request.text
         first = True
         async with aclosing(audio):
@@ -75,16 +76,17 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                     characters=[word_to_proto(each, text) for word in piece.words for each in word.characters()],
                 )
                 if first:
-                    await _introduce(artefact, context)
+                    await _introduce(artefact, tier, context)
                     response.content_type = piece.content_type
                     response.engine, response.model_hash = artefact.engine, artefact.model_hash
-                    response.level = voice_pb2.Voice.Level.Value(artefact.level)
+                    response.level = voice_pb2.Voice.Level.Value(forms.level_at(tier, artefact.level))
+                    response.tier = Tier.Value(tier.value)
                     first = False
                 yield response
 
     async def _speak(
         self, request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest
-    ) -> tuple[speeches.Artefact, AsyncGenerator[speaking.Piece, None]]:
+    ) -> tuple[speeches.Artefact, port.Tier, AsyncGenerator[speaking.Piece, None]]:
         owner = caller().user
         texts.language(request.language_code, self._languages)
         text, markup = _written(request)
@@ -92,8 +94,9 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
+        forms.check_tier(form.tier, self._tiers)
         audio = speaking.speak(owner, artefact, text, form, markup=markup, engine=self._engine, ledger=self._usage)
-        return artefact, audio
+        return artefact, form.tier, audio
 
     async def Convert(
         self, request: speech_pb2.ConvertRequest, context: Context
@@ -104,6 +107,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             await texts.check(request.transcript, field="transcript")
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
+        # No engine converts at another tier, and none that is asked for may be passed over.
+        forms.check_tier(form.tier, lambda: frozenset({port.Tier.NATURAL}))
         audio = conversions.convert(
             owner,
             await speeches.artefact(owner, voice, voices=self._voices),
@@ -131,7 +136,10 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             form=_form(request.speech.audio_config, "speech.audio_config"),
             request=Request(request.request_id, digest(request)),
         )
-        return to_proto(await speeches.create(new, store=self._store, voices=self._voices))
+        return to_proto(await speeches.create(new, store=self._store, voices=self._voices, tiers=self._tiers))
+
+    def _tiers(self) -> frozenset[port.Tier]:
+        return self._engine.info.tiers
 
     def _languages(self) -> Sequence[Language]:
         return self._engine.info.languages
@@ -199,6 +207,7 @@ def to_proto(speech: Speech) -> speech_pb2.Speech:
             format=Format.Value(speech.format.upper()),
             sample_rate_hertz=speech.sample_rate,
             speed=speech.speed,
+            tier=Tier.Value(speech.tier.value),
         ),
         state=speech_pb2.Speech.State.Value(speech.state),
         progress_percent=speech.progress_percent,
@@ -226,7 +235,7 @@ def word_to_proto(word: Word, text: str) -> speech_pb2.Word:
     )
 
 
-async def _introduce(artefact: speeches.Artefact, context: Context) -> None:
+async def _introduce(artefact: speeches.Artefact, tier: port.Tier, context: Context) -> None:
     """Says in the headers what speaks; only once it does, since the status goes with them.
 
     An artefact is spoken by the engine that made it, or not at all.
@@ -235,7 +244,8 @@ async def _introduce(artefact: speeches.Artefact, context: Context) -> None:
         (
             ("x-voicemesh-engine", artefact.engine),
             ("x-voicemesh-model-hash", artefact.model_hash),
-            ("x-voicemesh-level", artefact.level),
+            ("x-voicemesh-level", forms.level_at(tier, artefact.level)),
+            ("x-voicemesh-tier", tier.value),
         )
     )
 
@@ -255,9 +265,9 @@ async def _bodies(audio: AsyncIterator[speaking.Piece]) -> AsyncIterator[httpbod
         first = False
 
 
-def _form(config: speech_pb2.AudioConfig, field: str) -> speeches.AudioForm:
-    format = config.format or Format.WAV
-    return speeches.form(Format.Name(format).lower(), config.sample_rate_hertz, config.speed, field=field)
+def _form(config: speech_pb2.AudioConfig, field: str) -> forms.AudioForm:
+    format, tier = config.format or Format.WAV, config.tier or Tier.NATURAL
+    return forms.form(Format.Name(format).lower(), config.sample_rate_hertz, config.speed, Tier.Name(tier), field=field)
 
 
 def _id(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,21 +11,10 @@ from typing import Protocol
 from services.mesh import errors
 from services.mesh.pages import Page
 from services.voice import jobs, texts
-from services.voice.engine.encoders import FORMATS
-from services.voice.engine.port import Level, Markup, Word
+from services.voice.engine.port import Level, Markup, Tier, Word
+from services.voice.forms import AudioForm, check_tier
 from services.voice.jobs import Failure, Request, State
 from services.voice.voices import Voice
-
-
-@dataclass(frozen=True)
-class AudioForm:
-    """In which form audio comes."""
-
-    format: str
-    """A key of the engine's FORMATS."""
-    sample_rate: int
-    """In hertz."""
-    speed: float
 
 
 @dataclass(frozen=True)
@@ -53,6 +42,7 @@ class Speech:
     format: str
     sample_rate: int
     speed: float
+    tier: Tier
     state: State
     stage: str
     progress_percent: int
@@ -157,21 +147,6 @@ class FinishedAudio(Protocol):
         """Removes a file; one that is not there is fine."""
 
 
-def form(format: str, sample_rate: int, speed: float, *, field: str) -> AudioForm:
-    """The form that is asked for, with the platform's choice where nothing is asked.
-
-    Raises:
-        InvalidArgument: the format does not go with the sample rate (SAMPLE_RATE_UNSUPPORTED); `field` is the
-            path of the audio config in the request.
-    """
-    rate = sample_rate or FORMATS[format].codec_rate or 24000
-    if rate not in FORMATS[format].sample_rates:
-        raise errors.InvalidArgument.of(
-            "SAMPLE_RATE_UNSUPPORTED", f"{field}.sample_rate_hertz", f"{format} does not come at {rate} Hz"
-        )
-    return AudioForm(format, rate, speed or 1.0)
-
-
 async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact:
     """What a voice speaks with.
 
@@ -190,20 +165,25 @@ async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact
     )
 
 
-async def create(new: NewSpeech, *, store: SpeechStore, voices: LearnedVoices) -> Speech:
-    """Accepts a text for speaking, or says why not.
+async def create(
+    new: NewSpeech, *, store: SpeechStore, voices: LearnedVoices, tiers: Callable[[], frozenset[Tier]]
+) -> Speech:
+    """Accepts a text for speaking, or says why not. `tiers` are those of the engine.
 
     Raises:
         InvalidArgument: the text cannot be spoken (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT), or the request id was
             used with other content (REQUEST_ID_REUSED).
         NotFound: there is no such voice (VOICE_NOT_FOUND).
-        FailedPrecondition: it has not been learned (VOICE_NOT_READY).
+        FailedPrecondition: it has not been learned (VOICE_NOT_READY), or the engine does not speak at this tier
+            (TIER_UNSUPPORTED).
+        Unavailable: a tier that not every engine has is asked of one that is starting (ENGINE_NOT_READY).
     """
     await texts.check(new.text, field="speech.ssml" if new.markup is Markup.SSML else "speech.text", markup=new.markup)
     before = await store.of_request(new.owner, new.request)
     if before is not None:
         return before
     await artefact(new.owner, new.voice, voices=voices)
+    check_tier(new.form.tier, tiers)
     return await store.insert(new)
 
 

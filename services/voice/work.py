@@ -24,6 +24,7 @@ from services.voice.engine.encoders import FORMATS, encoder
 from services.voice.engine.errors import EngineError
 from services.voice.engine.port import Level, Markup, Word
 from services.voice.engine.text import sentences
+from services.voice.forms import level_at
 from services.voice.host import EngineDied, EngineHost
 from services.voice.jobs import Failure
 from services.voice.refinements import Refined, Refinement, Wish, chosen
@@ -124,7 +125,9 @@ class Work:
             into = encoder(speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate, file=file)
             async with (
                 Reporter(self.store.speeches, speech) as reporter,
-                aclosing(self.engine.speak(artefact.content, speech.text, speech.speed, speech.markup)) as audible,
+                aclosing(
+                    self.engine.speak(artefact.content, speech.text, speech.speed, speech.markup, speech.tier)
+                ) as audible,
             ):
                 async for chunk in audible:
                     await asyncio.to_thread(into.feed, chunk.samples)
@@ -136,7 +139,8 @@ class Work:
             name = f"{speech.id}.{FORMATS[speech.format].extension}"
             upload = await asyncio.to_thread(_upload_id, speech, file)
             audio = await self.storage.keep_speech(file, into.content_type, name, upload)
-        result = Spoken(audio, seconds, characters, info.name, info.model_hash, artefact.level, tuple(words))
+        level = level_at(speech.tier, artefact.level)
+        result = Spoken(audio, seconds, characters, info.name, info.model_hash, level, tuple(words))
         if await self.store.speeches.spoken(speech.id, speech.run, result):
             return
         # Another run of the same attempt stores the same audio as the same file.

@@ -117,7 +117,7 @@ async def work_until(stop: asyncio.Event, settings: Settings) -> None:
             processes=settings.engine_processes,
             threads=settings.engine_threads,
             waiting=settings.engine_waiting,
-            serve=engine_process.main,
+            serve=partial(engine_process.main, engine=settings.engine),
         ) as engine,
         tasks.app.open_async(),
     ):
@@ -150,7 +150,7 @@ def refining(settings: Settings) -> AbstractAsyncContextManager[EngineHost]:
         waiting=0,
         line_seconds=LOADING_SECONDS,
         answer_seconds=STEP_SECONDS,
-        serve=partial(engine_process.main, niceness=settings.refinement_niceness),
+        serve=partial(engine_process.main, engine=settings.engine, niceness=settings.refinement_niceness),
     )
 
 

@@ -24,7 +24,8 @@ def of_errors() -> set[str]:
     text = {each.reason for each in engine.TextError.__subclasses__()}  # Raised with the engine's own reason.
     # Of the recording that a conversion is asked for. What is too short to learn from can still be converted.
     recordings = {each.reason for each in engine.RecordingError.__subclasses__()} - {engine.TooShort.reason}
-    return found | named | text | recordings | {engine.RecogniserMissing.reason} | {reply.reason for reply in REPLIES}
+    unable = {engine.RecogniserMissing.reason, engine.ConversionUnavailable.reason}
+    return found | named | text | recordings | unable | {reply.reason for reply in REPLIES}
 
 
 def of_failures() -> set[str]:
@@ -40,6 +41,7 @@ def of_failures() -> set[str]:
         engine.ArtefactCorrupt,
         engine.EngineFailed,
         engine.RefinementUnavailable,
+        engine.TierUnsupported,
     )
     return given_up | recordings | {each.reason for each in spoken}
 

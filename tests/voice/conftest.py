@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ from services.mesh import names
 from services.storage import app as storage_app
 from services.storage.settings import Settings as StorageSettings
 from services.voice import app as voice_app
+from services.voice.engine import registry
 from services.voice.refinements import Wish
 from services.voice.settings import Settings
 from services.voice.worker import work_until
 from tests.peers import Metadata, Served, served, signed_in
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "sample" / "robin.flac"
+
+Install = Callable[[str, str, str], None]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,20 @@ def ada() -> Metadata:
 def eve() -> Metadata:
     """Another user."""
     return signed_in(names.new_id())
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a package that brings an engine, as far as importlib can tell."""
+
+    def installed(package: str, name: str, value: str) -> None:
+        folder = tmp_path / f"{package}-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {value}\n")
+
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return installed
 
 
 @pytest.fixture(scope="session")

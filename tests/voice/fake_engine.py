@@ -24,6 +24,7 @@ from services.voice.engine.port import (
     Refinement,
     Refines,
     Report,
+    Tier,
     never,
     unheard,
 )
@@ -44,6 +45,7 @@ class FakeEngine:
 
     name = "fake"
     model_hash = "0" * 64
+    tiers = frozenset({Tier.NATURAL})
     refines = Refines.GIVEN_WORDS
     languages = (Language("en-US"), Language("xx", "the fake extra"))
 
@@ -97,6 +99,7 @@ class FakeEngine:
         *,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
+        tier: Tier = Tier.NATURAL,
         cancelled: CancelCheck = never,
     ) -> Iterator[Chunk]:
         """Does what the text says."""

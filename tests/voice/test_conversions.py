@@ -13,14 +13,16 @@ import pytest
 from services.mesh import errors
 from services.voice import conversions
 from services.voice.engine.errors import EngineError, RecogniserMissing, TranscriptUnclear
+from services.voice.engine.port import Tier
+from services.voice.forms import AudioForm
 from services.voice.host import EngineHost, open_engine
-from services.voice.speeches import Artefact, AudioForm
+from services.voice.speeches import Artefact
 from services.voice.storage_client import FileGone
 from services.voice.voices import Found
 from tests.voice import fake_engine
 
 ARTEFACT = Artefact("1", b"", "fake", "0" * 64)
-WAV = AudioForm("wav", 24000, 1.0)
+WAV = AudioForm("wav", 24000, 1.0, Tier.NATURAL)
 
 
 class Shelf:

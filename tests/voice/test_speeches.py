@@ -17,13 +17,16 @@ from google.api import httpbody_pb2
 from voicemesh.storage.v1 import storage_pb2
 from voicemesh.voice.v1 import speech_pb2, voice_pb2
 
-from services.mesh import names
+from services.mesh import errors, names
 from services.mesh.status import reason
+from services.voice import forms
+from services.voice.engine import port
 from tests.peers import Metadata, signed_in
 from tests.voice.conftest import SAMPLE, Platform
 
 State = speech_pb2.Speech.State
 Format = speech_pb2.AudioConfig.Format
+Tier = speech_pb2.AudioConfig.Tier
 TEXT = "The quick brown fox jumps over the lazy dog. Then it sleeps."
 
 
@@ -181,6 +184,60 @@ async def test_speak_faster_is_shorter(platform: Platform, bob: Metadata, voice:
     fast = await speak(platform, bob, name=voice.name, text=TEXT, audio_config={**pcm, "speed": 1.5})
 
     assert sum(len(piece.data) for piece in fast) < 0.8 * sum(len(piece.data) for piece in slow)
+
+
+async def test_a_tier_speaks_in_its_own_way_and_natural_is_what_comes_unasked(
+    platform: Platform, bob: Metadata, voice: voice_pb2.Voice
+) -> None:
+    made = [
+        b"".join(piece.data for piece in await speak(platform, bob, name=voice.name, text=TEXT, audio_config=config))
+        for config in ({}, {"tier": Tier.NATURAL}, {"tier": Tier.FAST}, {"tier": Tier.FAST})
+    ]
+    unasked, natural, fast, again = (hashlib.sha256(audio).digest() for audio in made)
+
+    assert unasked == natural
+    assert fast == again
+    assert fast != natural
+
+
+async def test_a_speech_says_at_which_tier_it_is_spoken(
+    platform: Platform, bob: Metadata, voice: voice_pb2.Voice
+) -> None:
+    created = [
+        await platform.speeches.CreateSpeech(
+            speech_pb2.CreateSpeechRequest(speech={"voice": voice.name, "text": TEXT, "audio_config": {"tier": asked}}),
+            metadata=bob,
+        )
+        for asked in (Tier.TIER_UNSPECIFIED, Tier.FAST)
+    ]
+    async with platform.worker():
+        spoken = [await finished(platform, bob, each.name) for each in created]
+
+    for speeches in (created, spoken):
+        assert [each.audio_config.tier for each in speeches] == [Tier.NATURAL, Tier.FAST]
+    for speech in spoken:
+        assert (speech.state, speech.engine, len(speech.model_hash)) == (State.READY, "kokoro-v1", 64)
+
+
+def test_what_a_studio_voice_says_at_the_fast_tier_is_of_the_instant_level() -> None:
+    assert forms.level_at(port.Tier.NATURAL, "STUDIO") == "STUDIO"
+    assert forms.level_at(port.Tier.FAST, "STUDIO") == "INSTANT"
+
+
+async def test_a_tier_that_nobody_knows_is_refused(platform: Platform, bob: Metadata, voice: voice_pb2.Voice) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await speak(platform, bob, name=voice.name, text=TEXT, audio_config={"tier": 9})
+
+    assert reason(raised.value) == "INVALID_FIELDS"
+
+
+def test_a_tier_that_the_engine_lacks_is_refused_and_natural_asks_nobody() -> None:
+    with pytest.raises(errors.FailedPrecondition) as raised:
+        forms.check_tier(port.Tier.FAST, lambda: frozenset({port.Tier.NATURAL}))
+
+    assert raised.value.reason == "TIER_UNSUPPORTED"
+    forms.check_tier(port.Tier.FAST, lambda: frozenset(port.Tier))
+    forms.check_tier(port.Tier.NATURAL, lambda: pytest.fail("asked"))
 
 
 @pytest.mark.parametrize(

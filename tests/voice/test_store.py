@@ -12,14 +12,15 @@ from cryptography.fernet import Fernet
 from psycopg.rows import tuple_row
 
 from services.mesh import names
-from services.mesh.postgres import Database, open_database
+from services.mesh.postgres import Database, migrate, open_database
 from services.voice import queue
-from services.voice.engine.port import Depth, Markup, Word
+from services.voice.engine.port import Depth, Markup, Tier, Word
+from services.voice.forms import AudioForm
 from services.voice.jobs import Failure, Request, State
 from services.voice.queue import Queue
 from services.voice.refinements import Refined
 from services.voice.settings import Settings
-from services.voice.speeches import Artefact, AudioForm, NewSpeech, Spoken
+from services.voice.speeches import Artefact, NewSpeech, Spoken
 from services.voice.store import Store
 from services.voice.voices import Consent, NewVoice
 from services.voice.worker import rescue
@@ -41,7 +42,7 @@ def store(database: Database) -> Store:
 
 
 async def new_speech(store: Store) -> str:
-    form = AudioForm("wav", 24000, 1.0)
+    form = AudioForm("wav", 24000, 1.0, Tier.NATURAL)
     speech = await store.speeches.insert(
         NewSpeech(OWNER, names.new_id(), "Hello", Markup.PLAIN, form, Request("", b""))
     )
@@ -273,3 +274,24 @@ async def test_words_are_kept_with_their_speech_and_go_with_it(store: Store, dat
     assert speech is not None
     assert speech.level == "STUDIO"
     assert await store.speeches.words(id) is None
+
+
+async def test_a_database_from_before_the_tiers_gets_them(new_database: Callable[[], str], tmp_path: Path) -> None:
+    url, migrations = new_database(), files("services.voice") / "migrations"
+    for file in migrations.iterdir():
+        if file.name < "0005" and file.name.endswith(".sql"):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+
+    await migrate(url, tmp_path, also=queue.install)
+    await migrate(url, migrations, also=queue.install)
+
+    async with await psycopg.AsyncConnection.connect(url) as connection:
+        cursor = await connection.execute("SELECT name FROM schema_migrations ORDER BY applied_at, name")
+        applied = [name for (name,) in await cursor.fetchall()]
+        cursor = await connection.execute(
+            "SELECT column_default FROM information_schema.columns"
+            " WHERE (table_name, column_name) = ('speeches', 'tier')"
+        )
+        default = await cursor.fetchone()
+    assert applied[-1] == "0005_tiers.sql"
+    assert default == ("'NATURAL'::text",)

@@ -34,6 +34,7 @@ from .port import (
     Refines,
     Report,
     Samples,
+    Tier,
     Word,
     whole,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "Refines",
     "Report",
     "Samples",
+    "Tier",
     "Word",
     "check_text",
     "default_directory",

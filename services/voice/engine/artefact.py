@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from .pitch import Pitch
 from .port import Level
 
 MAGIC: Final = b"VMVOICE1"
-_ARRAYS: Final = {"weights": None, "equaliser": 64, "embedding": 256, "timbre": 128}
+_ARRAYS: Final = {"weights": None, "equaliser": 64, "embedding": 256, "timbre": 128, "fast.equaliser": 64}
 _DIGEST: Final = 32
 _MOST_VOICES: Final = 64
 _MOST_FITTED: Final = 16_000_000
@@ -35,6 +36,18 @@ class Fitted:
     differences: Mapping[str, npt.NDArray[np.float32]]
     """Low-rank factors of the convolutions, by name; none at the standard setting."""
     steps: int
+
+
+@dataclass(frozen=True)
+class FastShape:
+    """What brings the one voice of the fast tier to this person."""
+
+    equaliser: npt.NDArray[np.float32]
+    """(64,) as `equaliser.difference` gives."""
+    gain: float
+    """Brings it, equalised, to the target loudness."""
+    warp: float
+    """Factor by which its formants are moved."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,7 @@ class Voice:
     """(256,) GE2E of the reference."""
     timbre: npt.NDArray[np.float32]
     """(128,) what is added to the mix's timbre."""
+    fast: FastShape
     rate: float = 1.0
     """How much faster than the stock voices the person speaks."""
     fitted: Fitted | None = None
@@ -74,26 +88,18 @@ def dump(voice: Voice, *, engine: str, model_hash: str) -> bytes:
         "pitch": [voice.pitch.median, voice.pitch.spread],
         "gain": voice.gain,
         "rate": voice.rate,
+        "fast": [voice.fast.gain, voice.fast.warp],
     }
     if voice.fitted is not None:
         header |= {"steps": voice.fitted.steps, "fitted": [[name, *array.shape] for name, array in fitted.items()]}
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    arrays = b"".join(np.asarray(getattr(voice, name), "<f4").tobytes() for name in _ARRAYS)
+    arrays = b"".join(np.asarray(attrgetter(name)(voice), "<f4").tobytes() for name in _ARRAYS)
     arrays += b"".join(np.asarray(array, "<f2").tobytes() for array in fitted.values())
-    body = MAGIC + struct.pack("<I", len(encoded)) + encoded + arrays
-    return body + hashlib.sha256(body).digest()
+    return pack(header, arrays)
 
 
 def load(data: bytes, *, engine: str, model_hash: str) -> Voice:
     """The voice of these bytes. Raises ArtefactCorrupt, and ArtefactMismatch for another engine's or model's."""
-    header, arrays = _parts(data)
-    if (header["engine"], header["model_hash"]) != (engine, model_hash):
-        raise ArtefactMismatch(
-            f"the voice was made by {header['engine']} ({str(header['model_hash'])[:12]}) and this is {engine} "
-            f"({model_hash[:12]}): learn it again from its recordings",
-            made_by=str(header["engine"]),
-            engine=engine,
-        )
+    header, arrays = unpack(data, engine=engine, model_hash=model_hash)
     if header["level"] not in (Level.INSTANT.value, Level.STUDIO.value):
         raise ArtefactMismatch(f"this engine does not know voices of level {header['level']}")
     try:
@@ -102,8 +108,9 @@ def load(data: bytes, *, engine: str, model_hash: str) -> Voice:
             raise ArtefactCorrupt()
         numbers = np.frombuffer(arrays[: 4 * sum(sizes)], "<f4").astype(np.float32)
         fitted = _fitted(header, arrays[4 * sum(sizes) :])
-        weights, gains, embedding, timbre = np.split(numbers, np.cumsum(sizes)[:-1])
+        weights, gains, embedding, timbre, shape = np.split(numbers, np.cumsum(sizes)[:-1])
         median, spread = header["pitch"]
+        gain, warp = header["fast"]
         return Voice(
             stock=tuple(map(str, header["stock"])),
             weights=weights,
@@ -113,6 +120,7 @@ def load(data: bytes, *, engine: str, model_hash: str) -> Voice:
             baseline=tuple(map(str, header["baseline"])),
             embedding=embedding,
             timbre=timbre,
+            fast=FastShape(shape, float(gain), float(warp)),
             rate=float(header["rate"]),
             fitted=fitted,
         )
@@ -140,6 +148,27 @@ def _fitted(header: Mapping[str, Any], data: bytes) -> Fitted | None:
 def describe(data: bytes) -> dict[str, Any]:
     """The header: engine, model_hash, level and more. Raises ArtefactCorrupt."""
     return _parts(data)[0]
+
+
+def pack(header: Mapping[str, Any], content: bytes) -> bytes:
+    """An artefact of any engine: the header must have `engine`, `model_hash` and `level`; the rest is its own."""
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    body = MAGIC + struct.pack("<I", len(encoded)) + encoded + content
+    return body + hashlib.sha256(body).digest()
+
+
+def unpack(data: bytes, *, engine: str, model_hash: str) -> tuple[dict[str, Any], bytes]:
+    """Header and content of an artefact that `pack` made. Raises ArtefactCorrupt, and ArtefactMismatch for another
+    engine's or model's."""
+    header, content = _parts(data)
+    if (header["engine"], header["model_hash"]) != (engine, model_hash):
+        raise ArtefactMismatch(
+            f"the voice was made by {header['engine']} ({str(header['model_hash'])[:12]}) and this is {engine} "
+            f"({model_hash[:12]}): learn it again from its recordings",
+            made_by=str(header["engine"]),
+            engine=engine,
+        )
+    return header, content
 
 
 def _parts(data: bytes) -> tuple[dict[str, Any], bytes]:

@@ -32,6 +32,7 @@ RECIPE: Final = "3"
 """Raised whenever the rewriting, or what an artefact's numbers mean, changes."""
 
 _ENCODER, _SOURCE, _DECODER, _SPEAKER = "encoder.onnx", "source.onnx", "decoder.onnx", "speaker.onnx"
+_FAST: Final = "fast.onnx"
 _AFFINES: Final = "affines.npz"
 _STYLES, _VOCABULARY, _MANIFEST = "styles.npy", "vocabulary.json", "manifest.json"
 
@@ -77,6 +78,11 @@ class Assets:
     def decoder(self) -> Path:
         """ONNX: features, F0, energy, affines -> waveform."""
         return self.directory / _DECODER
+
+    @property
+    def fast(self) -> Path:
+        """ONNX: phoneme tokens -> what `fast.Fast` makes a waveform of, in one voice."""
+        return self.directory / _FAST
 
     def affines(self) -> Affines:
         """How a style becomes the decoder's affines."""
@@ -197,6 +203,7 @@ def _make(work: Path, progress: Progress) -> Path:
     onnx.save(weights.speaker_encoder(weights.read(files / sources.GE2E_WEIGHTS)), made / _SPEAKER)
     voices = [files / sources.VOICES_FOLDER / f"{name}.bin" for name in sources.STOCK_VOICES]
     np.save(made / _STYLES, np.stack([np.fromfile(voice, "<f4").reshape(510, 256) for voice in voices]))
+    shutil.copyfile(files / sources.FAST_MODEL, made / _FAST)
     shutil.copyfile(files / sources.VOCABULARY, made / _VOCABULARY)
     manifest = {path.name: packages.digest(path) for path in sorted(made.iterdir())}
     (made / _MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")

@@ -5,22 +5,25 @@ Studio voices are nearer than instant ones; accent and melody are stock in both 
 """
 
 import hashlib
-import itertools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from . import artefact as artefacts
-from . import conversion, equaliser, languages, level, reference, seams, selection, speaker, text, timing
+from . import conversion, equaliser, languages, level, pieces, reference, seams, selection, speaker, timing
 from . import script as scripts
 from .assets import Assets
+from .assets import load as load_assets
 from .attunement import ATTUNED, Attunement
-from .errors import ArtefactCorrupt, Cancelled, SpeedOutOfRange, TextEmpty
+from .errors import ArtefactCorrupt, Cancelled, SpeedOutOfRange, TierUnsupported
+from .fast import Fast
 from .kokoro import RATE, STYLE_ROWS, TIMBRE, Kokoro, Pack, Score, Timbre
-from .phonemes import Phonemes, Utterance
+from .phonemes import Phonemes
+from .pieces import Piece
 from .pitch import Pitch
 from .port import (
     MAXIMUM_CONVERSION_S,
@@ -34,27 +37,17 @@ from .port import (
     Progress,
     Refinement,
     Samples,
+    Tier,
+    Word,
     never,
     unheard,
 )
-from .script import Manner, Passage, Script
 from .speaker import SpeakerEncoder
 from .studio.refine import Refiner
 from .timbres import Timbres
 from .timing import Source
-from .trace import Cursor
 
 NAME: Final = "kokoro-v1"
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """What the model says in one go, or only a silence."""
-
-    utterance: Utterance | None
-    manner: Manner
-    pause: seams.Pause | float
-    """After it."""
 
 
 class KokoroEngine:
@@ -63,6 +56,7 @@ class KokoroEngine:
     name: str = NAME
     sample_rate: int = RATE
     languages = languages.ENGLISH
+    tiers: frozenset[Tier] = frozenset(Tier)
 
     def __init__(self, assets: Assets, *, threads: int | None = None, maximum_seconds: float = 600.0) -> None:
         """`threads` of the models (default: every core); `maximum_seconds` of all recordings of one enrolment."""
@@ -71,6 +65,7 @@ class KokoroEngine:
         self._maximum_seconds = maximum_seconds
         self._model = Kokoro(assets, threads=count)
         self._encoder = SpeakerEncoder(assets.speaker, threads=count)
+        self._fast = Fast(assets.fast, threads=count)
         self._phonemes = Phonemes(assets.vocabulary())
         self._packs = assets.styles()
         self._timbres = Timbres(assets.decoder, self._model.affines.offset.size)
@@ -101,6 +96,15 @@ class KokoroEngine:
         style[:TIMBRE] += timbre
         sample = self._model.sound(scores[0], Timbre(self._model.timbre(style), {}), cancelled=cancelled)
         shape = equaliser.difference(equaliser.envelope(sample), target, bandwidth_hz=width)
+        fast = self._fast.fit(
+            self._phonemes.tokens(ATTUNED[0]),
+            heard.pitch,
+            target,
+            embedding,
+            bandwidth_hz=width,
+            encoder=self._encoder,
+            cancelled=cancelled,
+        )
         voice = artefacts.Voice(
             stock=choice.stock,
             weights=choice.weights,
@@ -110,6 +114,7 @@ class KokoroEngine:
             baseline=choice.single,
             embedding=embedding,
             timbre=timbre,
+            fast=fast,
         )
         progress("done", 100)
         return Enrolment(artefacts.dump(voice, engine=self.name, model_hash=self.model_hash), heard.report)
@@ -152,15 +157,19 @@ class KokoroEngine:
         *,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
+        tier: Tier = Tier.NATURAL,
         cancelled: CancelCheck = never,
     ) -> Iterator[Chunk]:
         """See `port.Engine.speak`."""
         voice = self._voice(artefact)
         script = scripts.read(text, markup)
-        pieces = self._pieces(script)
+        found = pieces.of(script, self._phonemes)
         if not MINIMUM_SPEED <= speed <= MAXIMUM_SPEED:
             raise SpeedOutOfRange(f"the speed must lie between {MINIMUM_SPEED} and {MAXIMUM_SPEED}, not {speed}")
-        return self._spoken(voice, self._timbre(voice, artefact), pieces, Source(script.words), speed, cancelled)
+        if tier not in self.tiers:
+            raise TierUnsupported(f"{self.name} does not speak at the tier {tier}", tier=str(tier))
+        timbre = None if tier is Tier.FAST else self._timbre(voice, artefact)
+        return self._spoken(voice, timbre, found, Source(script.words), speed, tier, cancelled)
 
     def convert(
         self,
@@ -193,11 +202,11 @@ class KokoroEngine:
     ) -> tuple[Samples, ...]:
         """The text by each of the nearest stock voices, at the clone's pitch and loudness: what a clone must beat."""
         voice = self._voice(artefact)
-        pieces = list(self._pieces(scripts.read(text)))
+        found = list(pieces.of(scripts.read(text), self._phonemes))
         readings = []
         for name in voice.baseline[:most]:
             parts: list[Samples] = []
-            for piece in pieces:
+            for piece in found:
                 if piece.utterance is not None:
                     tokens = piece.utterance.tokens
                     said = self._say(tokens, self._packs[name], voice.pitch, speed=1.0, cancelled=cancelled)
@@ -212,45 +221,18 @@ class KokoroEngine:
             raise ArtefactCorrupt(f"the voice artefact names unknown stock voices: {', '.join(sorted(unknown))}")
         return voice
 
-    def _pieces(self, script: Script) -> Iterator[_Piece]:
-        """The pieces of the script; checks that there is one before it returns."""
-        found = (piece for index, passage in enumerate(script.passages) for piece in self._read(passage, index == 0))
-        held = []
-        for piece in found:
-            held.append(piece)
-            if piece.utterance is not None:
-                return _ended(itertools.chain(held, found))
-        raise TextEmpty()
-
-    def _read(self, passage: Passage, opens: bool) -> Iterator[_Piece]:
-        """The pieces of a passage; of the passage that opens the script, the first is cut short to be heard soon."""
-        cursor, held, natural = Cursor(passage.text), None, seams.Pause.NONE
-        for index, (sentence, paragraph) in enumerate(text.sentences(passage.text.text)):
-            clauses = text.opening(sentence) if opens and index == 0 else [sentence]
-            for part in (part for clause in clauses for part in text.pieces(clause, fits=self._phonemes.fits)):
-                utterance = self._phonemes.read(cursor.take(part), passage.fixed)
-                if not utterance.sounds:
-                    continue
-                if held is not None:
-                    yield _Piece(held, passage.manner, natural)
-                held, natural = utterance, seams.Pause.CLAUSE
-            natural = seams.Pause.PARAGRAPH if paragraph else seams.Pause.SENTENCE
-        if not text.ends_sentence(passage.text.text):
-            natural = seams.Pause.NONE
-        if held is not None or passage.pause is not None:
-            yield _Piece(held, passage.manner, natural if passage.pause is None else passage.pause)
-
     def _spoken(
         self,
         voice: artefacts.Voice,
         timbre: Timbre | None,
-        pieces: Iterator[_Piece],
+        found: Iterator[Piece],
         source: Source,
         speed: float,
+        tier: Tier,
         cancelled: CancelCheck,
     ) -> Iterator[Chunk]:
         pack = self._pack(voice)
-        for piece in pieces:
+        for piece in found:
             manner = piece.manner
             pause = seams.silence(piece.pause, rate=RATE, speed=speed * manner.rate)
             if piece.utterance is None:
@@ -258,11 +240,16 @@ class KokoroEngine:
                 continue
             pace = float(np.clip(speed * manner.rate * voice.rate, MINIMUM_SPEED, MAXIMUM_SPEED))
             pitch = replace(voice.pitch, median=voice.pitch.median + manner.semitones)
-            score = self._model.score(piece.utterance.tokens, pack, speed=pace, cancelled=cancelled)
-            said = self._sound(voice, timbre, score.at_pitch(pitch), cancelled)
+            words: tuple[Word, ...] = ()
+            if tier is Tier.FAST:
+                # Its model does not tell how long a phoneme takes.
+                said = self._fast.say(piece.utterance.tokens, pitch, voice.fast, speed=pace, cancelled=cancelled)
+            else:
+                score = self._model.score(piece.utterance.tokens, pack, speed=pace, cancelled=cancelled)
+                said = self._sound(voice, timbre, score.at_pitch(pitch), cancelled)
+                words = timing.words(piece.utterance, score.durations, source)
             said = level.limited(level.steadied(said) * np.float32(10 ** (manner.decibels / 20)))
             start, end = seams.edges(said, RATE)
-            words = timing.words(piece.utterance, score.durations, source)
             yield Chunk(
                 np.concatenate([seams.faded(said[start:end], RATE), pause]),
                 timing.moved(words, -start / RATE, length=(end - start) / RATE),
@@ -291,10 +278,6 @@ class KokoroEngine:
         return np.asarray(mixed, np.float32)
 
 
-def _ended(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
-    """The pieces, the last with the pause of an end where its own is a natural one."""
-    held = next(pieces)
-    for following in pieces:
-        yield held
-        held = following
-    yield held if isinstance(held.pause, float) else replace(held, pause=seams.Pause.END)
+def load(*, models: Path | None, threads: int) -> KokoroEngine:
+    """The engine with its prepared models; see `registry.Loader`. Raises AssetMissing, AssetCorrupt."""
+    return KokoroEngine(load_assets(models), threads=threads)

@@ -107,6 +107,12 @@ class SpeedOutOfRange(EngineError):
     reason = "SPEED_OUT_OF_RANGE"
 
 
+class TierUnsupported(EngineError):
+    """This engine does not speak at this tier."""
+
+    reason = "TIER_UNSUPPORTED"
+
+
 class FormatUnsupported(EngineError):
     """This audio format, or this sample rate in it, cannot be written."""
 
@@ -149,10 +155,28 @@ class ArtefactMismatch(EngineError):
     reason = "ARTEFACT_MISMATCH"
 
 
+class EngineUnknown(EngineError):
+    """No installed package brings an engine of this name."""
+
+    reason = "ENGINE_UNKNOWN"
+
+
+class EngineUnusable(EngineError):
+    """What this engine needs is not installed, or not fit for it."""
+
+    reason = "ENGINE_UNUSABLE"
+
+
 class RecogniserMissing(EngineError):
     """Speech recognition is not installed, and what is said was not given."""
 
     reason = "RECOGNISER_MISSING"
+
+
+class ConversionUnavailable(EngineError):
+    """This engine cannot say a recording again in another voice."""
+
+    reason = "CONVERSION_UNAVAILABLE"
 
 
 class RefinementUnavailable(EngineError):

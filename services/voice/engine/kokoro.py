@@ -18,7 +18,7 @@ TIMBRE: Final = 128
 """A style is 256 numbers: the first 128 are timbre (decoder), the rest prosody (encoder)."""
 STYLE_ROWS: Final = slice(60, 140)
 """Rows of a pack are for texts of so many phonemes; these stand for all."""
-_VOICED_HZ: Final = 30.0
+VOICED_HZ: Final = 30.0
 _LEAST_SPREAD, _MOST_SPREAD = 0.7, 1.25
 
 Pack = npt.NDArray[np.float32]
@@ -38,21 +38,26 @@ class Score:
 
     def natural_pitch(self) -> Pitch | None:
         """The pitch the model itself would speak at."""
-        return summary(self.pitch[self.pitch > _VOICED_HZ])
+        return summary(self.pitch[self.pitch > VOICED_HZ])
 
     def at_pitch(self, target: Pitch, natural: Pitch | None = None) -> "Score":
         """The same melody moved to another median, its movements widened or narrowed within bounds.
 
         `natural` is what is moved to the target; of this score alone if it is not given.
         """
-        natural = natural or self.natural_pitch()
-        if natural is None:
-            return self
-        widened = float(np.clip(target.spread / max(natural.spread, 1e-3), _LEAST_SPREAD, _MOST_SPREAD))
-        voiced = self.pitch > _VOICED_HZ
-        semitones = 12 * np.log2(np.maximum(self.pitch, _VOICED_HZ))
-        moved = 2 ** ((target.median + (semitones - natural.median) * widened) / 12)
-        return replace(self, pitch=np.where(voiced, moved, self.pitch).astype(np.float32))
+        return replace(self, pitch=at_pitch(self.pitch, target, natural))
+
+
+def at_pitch(hertz: npt.NDArray[np.float32], target: Pitch, natural: Pitch | None = None) -> npt.NDArray[np.float32]:
+    """A melody in Hz, of any shape, moved as by `Score.at_pitch`."""
+    voiced = hertz > VOICED_HZ
+    natural = natural or summary(hertz[voiced])
+    if natural is None:
+        return hertz
+    widened = float(np.clip(target.spread / max(natural.spread, 1e-3), _LEAST_SPREAD, _MOST_SPREAD))
+    semitones = 12 * np.log2(np.maximum(hertz, VOICED_HZ))
+    moved = 2 ** ((target.median + (semitones - natural.median) * widened) / 12)
+    return np.where(voiced, moved, hertz).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,15 @@ class Refines(StrEnum):
     ALWAYS = "ALWAYS"
 
 
+class Tier(StrEnum):
+    """How much is computed for each second of speech."""
+
+    NATURAL = "NATURAL"
+    """The engine's best; every engine has it."""
+    FAST = "FAST"
+    """Several times faster, and less like the person."""
+
+
 @dataclass(frozen=True)
 class Language:
     """A language that an engine knows."""
@@ -212,6 +221,11 @@ class Engine(Protocol):
         """Those of the texts that it speaks: with a reader of their own, and measured to be understood."""
         ...
 
+    @property
+    def tiers(self) -> frozenset[Tier]:
+        """What it can speak at: always NATURAL. Any other is refused with TierUnsupported, never replaced."""
+        ...
+
     def enrol(
         self,
         recordings: Sequence[bytes],
@@ -251,13 +265,14 @@ class Engine(Protocol):
         *,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
+        tier: Tier = Tier.NATURAL,
         cancelled: CancelCheck = never,
     ) -> Iterator[Chunk]:
         """Speaks the text, one chunk a sentence (its pause included), each as soon as it is ready.
 
-        The artefact, the text and the speed are checked at the call, before the first `next`.
+        The artefact, the text, the speed and the tier are checked at the call, before the first `next`.
         Raises ArtefactMismatch, ArtefactCorrupt, TextEmpty, TextUnsupportedScript, SsmlMalformed, SsmlUnsupported
-        (an engine without SSML refuses all of it), SpeedOutOfRange; while iterating, Cancelled.
+        (an engine without SSML refuses all of it), SpeedOutOfRange, TierUnsupported; while iterating, Cancelled.
         """
         ...
 
@@ -277,7 +292,7 @@ class Engine(Protocol):
         recognition writes it. Everything but the sound is worked out at the call, before the first `next`.
         Raises ArtefactMismatch, ArtefactCorrupt, NotAudio, Truncated, TooLong (over `maximum_seconds`), Silent (no
         speech), TranscriptUnclear (what is said could not be made out, or the transcript is not what is said),
-        RecogniserMissing, TextEmpty, TextUnreadable or TextUnsupportedScript (of the transcript), Cancelled; while
-        iterating, Cancelled.
+        RecogniserMissing, ConversionUnavailable (the engine cannot), TextEmpty, TextUnreadable or
+        TextUnsupportedScript (of the transcript), Cancelled; while iterating, Cancelled.
         """
         ...

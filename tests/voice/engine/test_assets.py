@@ -204,6 +204,7 @@ def test_the_manifest_lists_every_model(assets: Assets) -> None:
 
     assert set(manifest) == {
         "encoder.onnx",
+        "fast.onnx",
         "source.onnx",
         "decoder.onnx",
         "affines.npz",

@@ -176,10 +176,6 @@ def test_learning_stops_when_cancelled_and_reports_rising_progress(engine: Kokor
     assert heard[-1][0] == "calibrating"
 
 
-def test_learning_twice_gives_the_same_voice(engine: KokoroEngine, enrolment: Enrolment) -> None:
-    assert engine.enrol([ROBIN.read_bytes()]).artefact == enrolment.artefact
-
-
 def test_two_threads_speak_at_once(engine: KokoroEngine, enrolment: Enrolment) -> None:
     made: dict[int, Samples] = {}
 

@@ -64,25 +64,52 @@ class AudioConfig(_message.Message):
     PCM: AudioConfig.Format.ValueType  # 5
     """16-bit little-endian linear PCM without a container, `audio/pcm;rate=24000;channels=1`."""
 
+    class _Tier:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AudioConfig._Tier.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TIER_UNSPECIFIED: AudioConfig._Tier.ValueType  # 0
+        """NATURAL."""
+        NATURAL: AudioConfig._Tier.ValueType  # 1
+        """The engine's best."""
+        FAST: AudioConfig._Tier.ValueType  # 2
+        """Several times faster, and less like the person; not of every engine."""
+
+    class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
+        """Tier is how much the engine computes for each second of speech."""
+
+    TIER_UNSPECIFIED: AudioConfig.Tier.ValueType  # 0
+    """NATURAL."""
+    NATURAL: AudioConfig.Tier.ValueType  # 1
+    """The engine's best."""
+    FAST: AudioConfig.Tier.ValueType  # 2
+    """Several times faster, and less like the person; not of every engine."""
+
     FORMAT_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_HERTZ_FIELD_NUMBER: _builtins.int
     SPEED_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
     format: Global___AudioConfig.Format.ValueType
     """The format; WAV if unset."""
     sample_rate_hertz: _builtins.int
     """The sample rate; 24000, the engine's own, if unset (48000 for OPUS)."""
     speed: _builtins.float
     """How fast to speak, 0.5 to 2; 1 if unset."""
+    tier: Global___AudioConfig.Tier.ValueType
+    """At which tier; NATURAL if unset. It is spoken at this tier or not at all."""
     def __init__(
         self,
         *,
         format: Global___AudioConfig.Format.ValueType = ...,
         sample_rate_hertz: _builtins.int = ...,
         speed: _builtins.float = ...,
+        tier: Global___AudioConfig.Tier.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "sample_rate_hertz", b"sample_rate_hertz", "speed", b"speed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "sample_rate_hertz", b"sample_rate_hertz", "speed", b"speed", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,6 +306,7 @@ class SpeakWithTimestampsResponse(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     MODEL_HASH_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
     audio: _builtins.bytes
     """Audio: all messages of a call in a row are one file. It may come later than the words that
     it holds, since coding takes some time to let go of it.
@@ -291,6 +319,8 @@ class SpeakWithTimestampsResponse(_message.Message):
     """SHA-256 of the engine's models, hexadecimal; in the first message."""
     level: _voice_pb2.Voice.Level.ValueType
     """How thoroughly the voice has been learned; in the first message."""
+    tier: Global___AudioConfig.Tier.ValueType
+    """The tier that it speaks at; in the first message."""
     @_builtins.property
     def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
         """The words of this stretch of speech, in the order in which they are heard."""
@@ -309,10 +339,11 @@ class SpeakWithTimestampsResponse(_message.Message):
         engine: _builtins.str = ...,
         model_hash: _builtins.str = ...,
         level: _voice_pb2.Voice.Level.ValueType = ...,
+        tier: Global___AudioConfig.Tier.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "characters", b"characters", "content_type", b"content_type", "engine", b"engine", "level", b"level", "model_hash", b"model_hash", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "characters", b"characters", "content_type", b"content_type", "engine", b"engine", "level", b"level", "model_hash", b"model_hash", "tier", b"tier", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,2 @@
+ALTER TABLE speeches
+    ADD COLUMN tier text NOT NULL DEFAULT 'NATURAL' CHECK (tier IN ('NATURAL', 'FAST'));
