@@ -83,7 +83,11 @@ class KokoroEngine:
     ) -> Enrolment:
         """See `port.Engine.enrol`."""
         heard = reference.listen(
-            recordings, maximum_seconds=self._maximum_seconds, progress=progress, cancelled=cancelled
+            recordings,
+            encoder=self._encoder,
+            maximum_seconds=self._maximum_seconds,
+            progress=progress,
+            cancelled=cancelled,
         )
         progress("comparing with the stock voices", 40)
         target, width = equaliser.envelope(heard.samples), heard.report.bandwidth_hz
@@ -127,7 +131,11 @@ class KokoroEngine:
         """See `port.Engine.refine`."""
         voice = self._voice(artefact)
         heard = reference.listen(
-            recordings, maximum_seconds=self._maximum_seconds, progress=unheard, cancelled=cancelled
+            recordings,
+            encoder=self._encoder,
+            maximum_seconds=self._maximum_seconds,
+            progress=unheard,
+            cancelled=cancelled,
         )
         made, refinement = self._refiner.refine(
             replace(voice, fitted=None),

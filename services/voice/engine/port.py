@@ -3,6 +3,7 @@
 Engines are synchronous and safe to call from several threads; callers move them off their event loop.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -75,9 +76,40 @@ class Note:
     """One thing about the recordings that a person should know, none of which stopped the learning."""
 
     code: str
-    """Stable, UPPER_SNAKE: CLIPPED, NARROWBAND, NOISY, STEREO_MIXED_DOWN, LONG_TRIMMED, SHORT, QUIET."""
+    """Stable, UPPER_SNAKE; docs/engine.md lists them."""
     message: str
     """The same for people, with what to do about it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One recording's part in a voice."""
+
+    recording: int
+    """From 0."""
+    speech_seconds: float
+    used_seconds: float
+    """0 where it was left out."""
+    snr_db: float
+    """Speech above the noise in the pauses, a rough estimate in dB, 0 to 60."""
+    clipping_ratio: float
+    """Share of the file's samples at full scale, 0 to 1."""
+    bandwidth_hz: int
+    """Highest frequency that holds speech energy."""
+    decay_seconds: float | None
+    """In what time speech dies away by 60 dB, where it does so fastest: under 0.2 in a dry room; None if unknown."""
+    notes: tuple[Note, ...]
+
+
+class Expectation(StrEnum):
+    """How like the person the voice will be, as far as the recordings decide that."""
+
+    GOOD = "GOOD"
+    """As like as the engine makes it."""
+    FAIR = "FAIR"
+    """Noticeably less."""
+    POOR = "POOR"
+    """Hardly more like the person than a stranger of the same pitch."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +137,23 @@ class Report:
     pitch_hz: float
     """Median of the voice's pitch."""
     notes: tuple[Note, ...]
+    """Of all recordings."""
+    decay_seconds: float | None
+    """Of what was used, as in `Part`."""
+    single_speaker: float | None
+    """Cosine between the two halves of the speech that differ most, -1 to 1: one person's are above 0.8. None where
+    there is too little speech to tell."""
+    expected_similarity: float
+    """How much of what tells the person from others of the same sex is left in the recordings, 0 to 1, as predicted
+    from noise, room, bandwidth, clipping and length."""
+    expectation: Expectation
+    """The same in a word."""
+    parts: tuple[Part, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON types."""
-        return {**asdict(self), "codecs": list(self.codecs), "notes": [asdict(note) for note in self.notes]}
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
 
 @dataclass(frozen=True)
@@ -221,7 +266,8 @@ class Engine(Protocol):
     ) -> Enrolment:
         """Learns a voice from whole audio files of one person, of any container and codec.
 
-        Raises NotAudio, Truncated, Silent, TooShort, TooLong, Cancelled.
+        Raises NotAudio, Truncated, Silent, TooShort, TooLong, TooNoisy, TooReverberant, MusicBehind, ClippedBadly,
+        TwoSpeakers, Cancelled.
         """
         ...
 

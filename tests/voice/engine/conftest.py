@@ -1,11 +1,20 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from services.voice.engine import Assets, Enrolment, KokoroEngine, Samples, prepare, whole
+from services.voice.engine.kokoro import Kokoro
+from services.voice.engine.phonemes import Phonemes
+from services.voice.engine.speaker import SpeakerEncoder
 from tests.voice.engine.media import ROBIN, robin
 
+SENTENCES = (
+    "The harbour lay quiet that morning, and only two of the fishing boats had gone out before the fog came down.",
+    "My uncle used to say that a good map is worth more than a fast horse, particularly in the hills.",
+    "Nobody answered the telephone, so we left the basket on the porch and walked home along the river.",
+)
 SENTENCE = "It was nearly midnight when she finally opened the letter from her brother."
 
 
@@ -17,8 +26,22 @@ def assets() -> Assets:
 
 
 @pytest.fixture(scope="session")
+def encoder(assets: Assets) -> SpeakerEncoder:
+    return SpeakerEncoder(assets.speaker, threads=1)
+
+
+@pytest.fixture(scope="session")
 def engine(assets: Assets) -> KokoroEngine:
     return KokoroEngine(assets, threads=2, maximum_seconds=120)
+
+
+@pytest.fixture(scope="session")
+def stranger(assets: Assets) -> Samples:
+    """About 12 s of a man's speech at 24 kHz, by a stock voice."""
+    model, phonemes = Kokoro(assets, threads=2), Phonemes(assets.vocabulary())
+    pack = assets.styles()["am_onyx"]
+    said = [model.sound(model.score(phonemes.tokens(sentence), pack)) for sentence in SENTENCES[:3]]
+    return np.concatenate(said)
 
 
 @pytest.fixture(scope="session")
