@@ -31,7 +31,7 @@ def of_errors() -> set[str]:
     found = {name for source in _sources() for name in _RAISED.findall(source)}
     named = {name for source in _sources() for match in _NAMED.findall(source) for name in match if name}
     text = {each.reason for each in engine.TextError.__subclasses__()}  # Raised with the engine's own reason.
-    # Of the recording that a conversion is asked for. What is too short or too bad to learn from can still be converted.
+    # Of the recording that a conversion is asked for; what is too short or too bad to learn from can be converted.
     learning = {each.reason for each in _OF_LEARNING}
     recordings = {each.reason for each in engine.RecordingError.__subclasses__()} - learning
     return found | named | text | recordings | {engine.RecogniserMissing.reason} | {reply.reason for reply in REPLIES}
