@@ -71,6 +71,7 @@ class KokoroEngine:
         self._maximum_seconds = maximum_seconds
         self._model = Kokoro(assets, threads=count)
         self._encoder = SpeakerEncoder(assets.speaker, threads=count)
+        self._listen = partial(reference.listen, encoder=self._encoder, maximum_seconds=maximum_seconds)
         self._phonemes = Phonemes(assets.vocabulary())
         self._packs = assets.styles()
         self._timbres = Timbres(assets.decoder, self._model.affines.offset.size)
@@ -82,13 +83,7 @@ class KokoroEngine:
         self, recordings: Sequence[bytes], *, progress: Progress = unheard, cancelled: CancelCheck = never
     ) -> Enrolment:
         """See `port.Engine.enrol`."""
-        heard = reference.listen(
-            recordings,
-            encoder=self._encoder,
-            maximum_seconds=self._maximum_seconds,
-            progress=progress,
-            cancelled=cancelled,
-        )
+        heard = self._listen(recordings, progress=progress, cancelled=cancelled)
         progress("comparing with the stock voices", 40)
         target, width = equaliser.envelope(heard.samples), heard.report.bandwidth_hz
         embedding = self._encoder.embed(heard.low)
@@ -130,13 +125,7 @@ class KokoroEngine:
     ) -> Refinement:
         """See `port.Engine.refine`."""
         voice = self._voice(artefact)
-        heard = reference.listen(
-            recordings,
-            encoder=self._encoder,
-            maximum_seconds=self._maximum_seconds,
-            progress=unheard,
-            cancelled=cancelled,
-        )
+        heard = self._listen(recordings, progress=unheard, cancelled=cancelled)
         made, refinement = self._refiner.refine(
             replace(voice, fitted=None),
             self._pack(voice),

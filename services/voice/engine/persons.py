@@ -17,7 +17,9 @@ _FEW_LIMIT, _LIMIT = 0.70, 0.78
 """No one of eleven speakers, clean, noisy, in rooms and on the phone, came below (0 of 616 stretches of 5 to 30 s); of
 two together, half or a quarter by the other, 100 % did when clean, 99 % in noise, 97 % in rooms, 61 % by phone."""
 _ALIKE_LIMIT, _UNLIKE_LIMIT = 0.60, 0.52
-"""The same person over another microphone or room comes to 0.63 and more, over a telephone to 0.55 and more."""
+_FEW_ALIKE_LIMIT, _FEW_UNLIKE_LIMIT = 0.54, 0.48
+"""The same person comes to 0.63 and more through another room or noise, to 0.60 and more over a telephone; from 5 s of
+speech to 0.56 and 0.51."""
 _ROUNDS: Final = 20
 
 
@@ -62,8 +64,11 @@ def parted(vectors: Vectors) -> Voices:
 def apart(one: Vectors, other: Vectors, *, same_band: bool) -> bool:
     """Whether two recordings are by different persons. Another microphone sounds like another person, a telephone more
     so: only what is beyond that counts, and little speech does not."""
-    if min(len(one), len(other)) < _FEWEST:
+    fewest = min(len(one), len(other))
+    if fewest < _FEWEST:
         return False
+    if fewest < _MANY:
+        return likeness(one, other) < (_FEW_ALIKE_LIMIT if same_band else _FEW_UNLIKE_LIMIT)
     return likeness(one, other) < (_ALIKE_LIMIT if same_band else _UNLIKE_LIMIT)
 
 
