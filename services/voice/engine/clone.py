@@ -127,12 +127,13 @@ class KokoroEngine:
         """See `port.Engine.refine`."""
         voice = self._voice(artefact)
         heard = self._listen(recordings, progress=unheard, cancelled=cancelled)
+        used = [index for index in range(len(recordings)) if index not in heard.left_out]
         made, refinement = self._refiner.refine(
             replace(voice, fitted=None),
             self._pack(voice),
-            recordings,
+            [recordings[index] for index in used],
             report=heard.report,
-            transcripts=transcripts,
+            transcripts=[transcripts[index] for index in used] if transcripts else (),
             depth=depth,
             maximum_seconds=self._maximum_seconds,
             progress=progress,

@@ -26,6 +26,8 @@ class Company:
     """Of the two parts of it that differ most, -1 to 1; None where there is too little to tell."""
     strayed: dict[int, float]
     """Seconds left out of a recording, since another person speaks there."""
+    strangers: frozenset[int]
+    """The recordings left out as a whole."""
 
 
 def alone(takes: Sequence[Take], heard: Sequence[Heard], encoder: SpeakerEncoder) -> Company:
@@ -54,12 +56,14 @@ def alone(takes: Sequence[Take], heard: Sequence[Heard], encoder: SpeakerEncoder
         if voices.known:
             likenesses.append(voices.likeness)
         kept[index], vectors[index] = own, found
-    for index in _strangers(vectors, heard):
+    strangers = frozenset(_strangers(vectors, heard))
+    for index in sorted(strangers):
         strayed[index] = strayed.get(index, 0.0) + sum(take.seconds for take in kept.pop(index))
     return Company(
         [take for own in kept.values() for take in own],
         round(min(likenesses), 3) if likenesses else None,
         strayed,
+        strangers,
     )
 
 

@@ -40,6 +40,8 @@ class Heard:
     takes: tuple[Take, ...]
     snr_db: float
     """0 to 60."""
+    steady_db: float
+    """All of it above its quietest twentieth, 0 to 60: low only where something never stops."""
     decay_seconds: float | None
     tonality: float | None
     hum_hz: tuple[int, ...]
@@ -94,6 +96,7 @@ def hear(file: audio.Recording, index: int, *, cancelled: CancelCheck) -> Heard:
         file=file,
         takes=tuple(takes),
         snr_db=speech.snr(low, found),
+        steady_db=speech.snr(low, [speech.Segment(0.0, low.size / LOW_RATE)]),
         decay_seconds=acoustics.decay_seconds(piece) if takes else None,
         tonality=acoustics.tonality(piece, judged) if takes else None,
         hum_hz=hum,

@@ -31,6 +31,8 @@ class Reference:
     """The same at LOW_RATE Hz, for the speaker encoder."""
     pitch: pitch.Pitch
     report: Report
+    left_out: frozenset[int]
+    """The recordings, from 0, that must not be learnt from: too bad, or by another person."""
 
 
 def listen(
@@ -79,7 +81,8 @@ def listen(
     if spoken is None:
         raise TooShort("the recordings hold hardly any voiced speech (whispering has no pitch to learn)")
     left_out = {index: Note("LEFT_OUT", f"left out: {error}") for index, error in refused.items()}
-    return Reference(samples, low, spoken, _report(heard, best, checked, left_out, spoken))
+    report = _report(heard, best, checked, left_out, spoken)
+    return Reference(samples, low, spoken, report, frozenset(refused) | checked.strangers)
 
 
 def _decoded(data: bytes, index: int, count: int, left: float, maximum_seconds: float) -> audio.Recording:
@@ -134,7 +137,8 @@ def _best(takes: Sequence[Take], heard: Sequence[Heard], seconds: float) -> list
 
 def _denoised(take: Take, whole: Heard) -> Take:
     # In an echoing room the pauses hold the voice's own echo, and taking that for noise was measured to hurt.
-    if whole.snr_db > findings.CLEAN_DB or findings.echoing(whole):
+    echoes = whole.decay_seconds is not None and whole.decay_seconds > findings.ECHO_S
+    if whole.snr_db > findings.CLEAN_DB or echoes:
         return take
     return replace(take, samples=denoising.lowered(take.samples, whole.noise))
 
