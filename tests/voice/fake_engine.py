@@ -23,10 +23,10 @@ from services.voice.engine.port import (
     Progress,
     Refinement,
     Refines,
-    Report,
     never,
     unheard,
 )
+from services.voice.engine.report import Report
 
 
 class Unreadable:

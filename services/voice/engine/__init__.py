@@ -28,15 +28,14 @@ from .port import (
     Language,
     Level,
     Markup,
-    Note,
     Progress,
     Refinement,
     Refines,
-    Report,
     Samples,
     Word,
     whole,
 )
+from .report import Note, Report
 from .text import check_text
 
 if TYPE_CHECKING:

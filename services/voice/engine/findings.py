@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from .errors import ClippedBadly, MusicBehind, RecordingError, TooNoisy, TooReverberant
-from .port import Expectation, Note
 from .recordings import Heard
+from .report import Expectation, Note
 
 SHORT_SPEECH_S: Final = 8.0
 CLIPPED_RATIO: Final = 0.001

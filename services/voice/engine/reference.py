@@ -10,8 +10,9 @@ import soxr  # type: ignore[import-untyped]
 from . import audio, company, denoising, findings, pitch
 from .company import Company
 from .errors import Cancelled, NotAudio, RecordingError, Silent, TooLong, TooShort
-from .port import CancelCheck, Note, Part, Progress, Report, Samples
+from .port import CancelCheck, Progress, Samples
 from .recordings import LOW_RATE, RATE, Heard, Take, hear
+from .report import Note, Part, Report
 from .speaker import SpeakerEncoder
 
 SHORTEST_SPEECH_S: Final = 3.0

@@ -528,8 +528,10 @@ class RecordingReport(_message.Message):
     where there is too little speech to tell.
     """
     expected_similarity: _builtins.float
-    """How much of what tells the person from others of the same sex the recordings still hold, by measure about 1 for a
-    clean half minute and 0 where nothing is left: a prediction from the noise, the room, the bandwidth and the length.
+    """How much of what tells the person from others of the same sex the recordings still hold: about 1 for a clean half
+    minute, 0 where nothing is left, predicted from noise, room, bandwidth, clipping and length. It ranks recordings
+    of one person, roughly, and says nothing of how well the engine does with that person: the rank correlation with
+    the likeness of 47 instant clones (six speakers) was 0.45, and 0.22 without the telephone.
     """
     expectation: Global___RecordingReport.Expectation.ValueType
     """The same in a word."""
