@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from google.protobuf import empty_pb2
 from voicemesh.voice.v1 import voice_pb2, voice_pb2_grpc
@@ -181,14 +182,44 @@ def _report_to_proto(voice: Voice) -> voice_pb2.RecordingReport | None:
     if voice.report is None:
         return None
     found = voice.report
-    return voice_pb2.RecordingReport(
+    report = voice_pb2.RecordingReport(
         speech_duration=duration(found["speech_seconds"]),
         signal_to_noise_db=found["snr_db"],
         clipping_ratio=found["clipping_ratio"],
         bandwidth_hertz=found["bandwidth_hz"],
         sample_rate_hertz=found["sample_rate"],
-        notes=[voice_pb2.RecordingReport.Note(**note) for note in found["notes"]],
+        notes=_notes(found),
+        used_duration=duration(found["used_seconds"]),
     )
+    if "parts" not in found:  # Learned before the engine had more to tell.
+        return report
+    report.MergeFrom(
+        voice_pb2.RecordingReport(
+            decay_duration=duration(found["decay_seconds"]),
+            single_speaker_score=found["single_speaker"],
+            expected_similarity=found["expected_similarity"],
+            expectation=voice_pb2.RecordingReport.Expectation.Value(found["expectation"]),
+            parts=[_part(part, voice.recordings[part["recording"]]) for part in found["parts"]],
+        )
+    )
+    return report
+
+
+def _part(found: dict[str, Any], recording: str) -> voice_pb2.RecordingReport.Part:
+    return voice_pb2.RecordingReport.Part(
+        recording=recording,
+        speech_duration=duration(found["speech_seconds"]),
+        used_duration=duration(found["used_seconds"]),
+        signal_to_noise_db=found["snr_db"],
+        clipping_ratio=found["clipping_ratio"],
+        bandwidth_hertz=found["bandwidth_hz"],
+        decay_duration=duration(found["decay_seconds"]),
+        notes=_notes(found),
+    )
+
+
+def _notes(found: dict[str, Any]) -> list[voice_pb2.RecordingReport.Note]:
+    return [voice_pb2.RecordingReport.Note(**note) for note in found["notes"]]
 
 
 def _refinement_to_proto(refinement: Refinement | None) -> voice_pb2.Refinement | None:

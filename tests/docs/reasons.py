@@ -16,14 +16,24 @@ _RAISED = re.compile(
 _NAMED = re.compile(r"reason=\"([A-Z_]+)\"|id_of\([^)]*\"([A-Z_]+)\"\)")
 _FAILED = re.compile(r"(?:GiveUp|Failure)\(\"([A-Z_]+)\"")
 
+_OF_LEARNING = (
+    engine.TooShort,
+    engine.TooNoisy,
+    engine.TooReverberant,
+    engine.MusicBehind,
+    engine.ClippedBadly,
+    engine.TwoSpeakers,
+)
+
 
 def of_errors() -> set[str]:
     """The reasons in `ErrorInfo`."""
     found = {name for source in _sources() for name in _RAISED.findall(source)}
     named = {name for source in _sources() for match in _NAMED.findall(source) for name in match if name}
     text = {each.reason for each in engine.TextError.__subclasses__()}  # Raised with the engine's own reason.
-    # Of the recording that a conversion is asked for. What is too short to learn from can still be converted.
-    recordings = {each.reason for each in engine.RecordingError.__subclasses__()} - {engine.TooShort.reason}
+    # Of the recording that a conversion is asked for; what is too short or too bad to learn from can be converted.
+    learning = {each.reason for each in _OF_LEARNING}
+    recordings = {each.reason for each in engine.RecordingError.__subclasses__()} - learning
     unable = {engine.RecogniserMissing.reason, engine.ConversionUnavailable.reason}
     return found | named | text | recordings | unable | {reply.reason for reply in REPLIES}
 
@@ -48,8 +58,7 @@ def of_failures() -> set[str]:
 
 def notes() -> set[str]:
     """The codes of the notes in a recording report."""
-    source = (ROOT / "services" / "voice" / "engine" / "reference.py").read_text("utf-8")
-    return set(re.findall(r"Note\(\"([A-Z_]+)\"", source))
+    return {code for source in _sources() for code in re.findall(r"\bNote\(\s*\"([A-Z_]+)\"", source)}
 
 
 def _sources() -> Iterator[str]:

@@ -23,11 +23,11 @@ from services.voice.engine.port import (
     Progress,
     Refinement,
     Refines,
-    Report,
     Tier,
     never,
     unheard,
 )
+from services.voice.engine.report import Report
 
 
 class Unreadable:

@@ -38,7 +38,28 @@ async def test_a_voice_is_learned_and_every_step_is_seen(platform: Platform, ada
     assert voice.level == voice_pb2.Voice.INSTANT
     assert len(voice.model_hash) == 64
     assert voice.report.speech_duration.seconds >= 3
+    assert voice.report.expectation == voice_pb2.RecordingReport.GOOD
+    assert voice.report.single_speaker_score > 0.8
+    assert [part.recording for part in voice.report.parts] == [recording]
+    assert voice.report.parts[0].used_duration == voice.report.used_duration
     assert voice.consent.statement == "I agree that my voice is learned."
+
+
+async def test_a_voice_learned_by_an_earlier_version_has_a_shorter_report(platform: Platform, ada: Metadata) -> None:
+    async with platform.worker():
+        ready = await platform.ready(ada)
+    async with await psycopg.AsyncConnection.connect(platform.settings.database_url.get_secret_value()) as connection:
+        newer = ["decay_seconds", "single_speaker", "expected_similarity", "expectation", "parts"]
+        await connection.execute(
+            "UPDATE voices SET report = report - %s::text[] WHERE id = %s",
+            [newer, names.id_of(ready.name, "voices", "")],
+        )
+
+    voice = await platform.voices.GetVoice(voice_pb2.GetVoiceRequest(name=ready.name), metadata=ada)
+
+    assert voice.report.signal_to_noise_db == ready.report.signal_to_noise_db
+    assert voice.report.expectation == voice_pb2.RecordingReport.EXPECTATION_UNSPECIFIED
+    assert not voice.report.HasField("single_speaker_score")
 
 
 async def test_a_voice_needs_consent(platform: Platform, ada: Metadata) -> None:

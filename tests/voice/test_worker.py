@@ -17,6 +17,7 @@ from voicemesh.voice.v1 import speech_pb2, voice_pb2
 
 from tests.peers import Metadata
 from tests.voice.conftest import SAMPLE, Platform
+from tests.voice.engine.media import behind, noise, recorded, robin
 
 State = voice_pb2.Voice.State
 ROOT = Path(__file__).parents[2]
@@ -103,6 +104,8 @@ async def test_what_cannot_be_learned_fails_with_its_reason(platform: Platform, 
         "SILENT": recording(8, silent=True),
         "TOO_LONG": recording(601),
         "TRUNCATED": whole[: len(whole) // 2],
+        "TOO_NOISY": recorded("wav", behind(robin(16000), noise(48000, -20), -3), rate=16000),
+        "CLIPPED_BADLY": recorded("wav", np.clip(robin(16000) * 60, -1, 1), rate=16000),
     }
 
     failures = {}

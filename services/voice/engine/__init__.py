@@ -28,16 +28,15 @@ from .port import (
     Language,
     Level,
     Markup,
-    Note,
     Progress,
     Refinement,
     Refines,
-    Report,
     Samples,
     Tier,
     Word,
     whole,
 )
+from .report import Note, Report
 from .text import check_text
 
 if TYPE_CHECKING:

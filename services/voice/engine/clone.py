@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +67,7 @@ class KokoroEngine:
         self._model = Kokoro(assets, threads=count)
         self._encoder = SpeakerEncoder(assets.speaker, threads=count)
         self._fast = Fast(assets.fast, threads=count)
+        self._listen = partial(reference.listen, encoder=self._encoder, maximum_seconds=maximum_seconds)
         self._phonemes = Phonemes(assets.vocabulary())
         self._packs = assets.styles()
         self._timbres = Timbres(assets.decoder, self._model.affines.offset.size)
@@ -77,9 +79,7 @@ class KokoroEngine:
         self, recordings: Sequence[bytes], *, progress: Progress = unheard, cancelled: CancelCheck = never
     ) -> Enrolment:
         """See `port.Engine.enrol`."""
-        heard = reference.listen(
-            recordings, maximum_seconds=self._maximum_seconds, progress=progress, cancelled=cancelled
-        )
+        heard = self._listen(recordings, progress=progress, cancelled=cancelled)
         progress("comparing with the stock voices", 40)
         target, width = equaliser.envelope(heard.samples), heard.report.bandwidth_hz
         embedding = self._encoder.embed(heard.low)
@@ -131,15 +131,14 @@ class KokoroEngine:
     ) -> Refinement:
         """See `port.Engine.refine`."""
         voice = self._voice(artefact)
-        heard = reference.listen(
-            recordings, maximum_seconds=self._maximum_seconds, progress=unheard, cancelled=cancelled
-        )
+        heard = self._listen(recordings, progress=unheard, cancelled=cancelled)
+        used = [index for index in range(len(recordings)) if index not in heard.left_out]
         made, refinement = self._refiner.refine(
             replace(voice, fitted=None),
             self._pack(voice),
-            recordings,
+            [recordings[index] for index in used],
             report=heard.report,
-            transcripts=transcripts,
+            transcripts=[transcripts[index] for index in used] if transcripts else (),
             depth=depth,
             maximum_seconds=self._maximum_seconds,
             progress=progress,

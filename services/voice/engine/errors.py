@@ -4,7 +4,7 @@ Callers branch on `EngineError.reason` (stable, UPPER_SNAKE) and show `str(error
 `EngineError.details` holds the same facts as strings, for structured error reports.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class EngineError(Exception):
@@ -21,6 +21,12 @@ class RecordingError(EngineError):
     """The recording cannot be used."""
 
     reason = "RECORDING"
+
+    def about(self, index: int, count: int) -> Self:
+        """The same, naming the recording (from 0) it is about where there are several."""
+        if count == 1:
+            return self
+        return type(self)(f"recording {index + 1} of {count}: {self}", **self.details, recording=str(index))
 
 
 class NotAudio(RecordingError):
@@ -45,6 +51,36 @@ class TooShort(RecordingError):
     """The recording holds too little speech."""
 
     reason = "TOO_SHORT"
+
+
+class TooNoisy(RecordingError):
+    """There is too much noise behind the speech."""
+
+    reason = "TOO_NOISY"
+
+
+class TooReverberant(RecordingError):
+    """The room echoes too much."""
+
+    reason = "TOO_REVERBERANT"
+
+
+class MusicBehind(RecordingError):
+    """There is too much music behind the speech."""
+
+    reason = "MUSIC"
+
+
+class ClippedBadly(RecordingError):
+    """Too much of the speech is clipped."""
+
+    reason = "CLIPPED_BADLY"
+
+
+class TwoSpeakers(RecordingError):
+    """More than one person speaks in the recordings."""
+
+    reason = "TWO_SPEAKERS"
 
 
 class TranscriptUnclear(RecordingError):

@@ -47,6 +47,7 @@ from .port import (
     never,
     unheard,
 )
+from .recordings import RATE
 
 NAME: Final = "pocket-v1"
 RECIPE: Final = "1"
@@ -92,7 +93,7 @@ class PocketEngine:
             recordings, maximum_seconds=self._maximum_seconds, progress=progress, cancelled=cancelled
         )
         progress("listening", 50)
-        samples = np.asarray(soxr.resample(heard.samples, reference.RATE, self.sample_rate), np.float32)
+        samples = np.asarray(soxr.resample(heard.samples, RATE, self.sample_rate), np.float32)
         with self._alone(cancelled):
             state = self._model.get_state_for_audio_prompt(torch.from_numpy(samples)[None], truncate=True)
         tensors = {

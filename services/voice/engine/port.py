@@ -4,12 +4,14 @@ Engines are synchronous and safe to call from several threads; callers move them
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from .report import Report
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 """Mono audio, shape (n,), float32 in [-1, 1]."""
@@ -77,47 +79,6 @@ class Language:
     """Of BCP 47 (RFC 5646); without a region it stands for all of them."""
     needs: str = ""
     """What must be installed before it is spoken; empty where it is spoken."""
-
-
-@dataclass(frozen=True)
-class Note:
-    """One thing about the recordings that a person should know, none of which stopped the learning."""
-
-    code: str
-    """Stable, UPPER_SNAKE: CLIPPED, NARROWBAND, NOISY, STEREO_MIXED_DOWN, LONG_TRIMMED, SHORT, QUIET."""
-    message: str
-    """The same for people, with what to do about it."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the engine found in the recordings."""
-
-    recordings: int
-    recording_seconds: float
-    """All audio decoded, pauses included."""
-    speech_seconds: float
-    """Speech found in it."""
-    used_seconds: float
-    """Speech that the voice was learnt from: the best of it."""
-    sample_rate: int
-    """The lowest of the recordings, in Hz."""
-    channels: int
-    """The most of the recordings."""
-    codecs: tuple[str, ...]
-    snr_db: float
-    """Speech above the noise in the pauses, a rough estimate in dB, 0 to 60."""
-    clipping_ratio: float
-    """Share of samples at full scale, 0 to 1."""
-    bandwidth_hz: int
-    """Highest frequency that holds speech energy."""
-    pitch_hz: float
-    """Median of the voice's pitch."""
-    notes: tuple[Note, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON types."""
-        return {**asdict(self), "codecs": list(self.codecs), "notes": [asdict(note) for note in self.notes]}
 
 
 @dataclass(frozen=True)
@@ -235,7 +196,8 @@ class Engine(Protocol):
     ) -> Enrolment:
         """Learns a voice from whole audio files of one person, of any container and codec.
 
-        Raises NotAudio, Truncated, Silent, TooShort, TooLong, Cancelled.
+        Raises NotAudio, Truncated, Silent, TooShort, TooLong, TooNoisy, TooReverberant, MusicBehind, ClippedBadly,
+        TwoSpeakers, Cancelled.
         """
         ...
 

@@ -18,6 +18,7 @@ BANDS: Final = 40
 _WINDOW_FRAMES, _STEP_FRAMES = 160, 77
 SIZE, HOP = 400, 160
 """Samples of a window, and between windows, at RATE."""
+WINDOW_S, STEP_S = _WINDOW_FRAMES * HOP / RATE, _STEP_FRAMES * HOP / RATE
 _LOUDNESS_DB: Final = -30.0
 _CUT_FRAME: Final = 480
 
@@ -34,26 +35,40 @@ class SpeakerEncoder:
 
     def embed_mel(self, spectrum: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The same from what `mel` gives."""
+        mean = self._windows(spectrum).mean(axis=0)
+        return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+    def embed_windows(self, samples: Samples) -> npt.NDArray[np.float32]:
+        """(n, 256), each of length 1, of every WINDOW_S of mono speech at RATE Hz, STEP_S apart; nothing is cut."""
+        return self._windows(_powers(_raised(samples)))
+
+    def _windows(self, spectrum: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         short = max(0, _WINDOW_FRAMES - len(spectrum))
         padded = np.pad(spectrum, ((0, short), (0, 0)))
         starts = range(0, len(padded) - _WINDOW_FRAMES + 1, _STEP_FRAMES)
         windows = np.stack([padded[start : start + _WINDOW_FRAMES] for start in starts]).astype(np.float32)
         (embeddings,) = sessions.run(self._session, {"mel": windows})
-        mean: npt.NDArray[np.float32] = embeddings.mean(axis=0)
-        return mean / np.linalg.norm(mean)
+        return np.asarray(embeddings, np.float32)
 
 
 def mel(samples: Samples) -> npt.NDArray[np.float32]:
     """(frames, 40) mel powers, 100 frames a second, of speech at RATE Hz without its pauses."""
-    speech = without_pauses(samples)
+    return _powers(without_pauses(samples))
+
+
+def _powers(speech: Samples) -> npt.NDArray[np.float32]:
     bank = mel_bank(rate=RATE, size=SIZE, bands=BANDS, low=0.0, high=RATE / 2)
     return np.asarray((np.abs(stft(speech, size=SIZE, hop=HOP)) ** 2) @ bank.T, np.float32)
 
 
+def _raised(samples: Samples) -> Samples:
+    level = float(np.sqrt(np.mean(samples**2))) + 1e-9
+    return samples * np.float32(max(1.0, 10 ** (_LOUDNESS_DB / 20) / level))
+
+
 def without_pauses(samples: Samples) -> Samples:
     """Raised to -30 dBFS if it is quieter; pauses longer than about 0.2 s cut."""
-    level = float(np.sqrt(np.mean(samples**2))) + 1e-9
-    samples = samples * np.float32(max(1.0, 10 ** (_LOUDNESS_DB / 20) / level))
+    samples = _raised(samples)
     count = samples.size // _CUT_FRAME
     if count < 4:
         return samples

@@ -100,3 +100,54 @@ def noise(size: int, level_db: float, seed: int = 1) -> npt.NDArray[np.float32]:
     """White noise of this RMS relative to full scale."""
     drawn = np.random.default_rng(seed).normal(0, 10 ** (level_db / 20), size)
     return drawn.astype(np.float32)
+
+
+def with_pauses(samples: Samples, rate: int) -> Samples:
+    """The samples with a second of silence before, in the middle and after."""
+    pause = np.zeros(rate, np.float32)
+    half = samples.size // 2
+    return np.concatenate([pause, samples[:half], pause, samples[half:], pause])
+
+
+def behind(samples: Samples, other: npt.NDArray[np.floating], distance_db: float) -> Samples:
+    """The samples with something else that much below them, both by their root mean square over what is not silent."""
+    heard = samples[np.abs(samples) > 1e-4]
+    scale = np.sqrt(np.mean(heard**2)) / np.sqrt(np.mean(other**2)) * 10 ** (-distance_db / 20)
+    mixed = samples + np.resize(other, samples.size) * scale
+    return np.asarray(mixed / max(1.0, float(np.abs(mixed).max())), np.float32)
+
+
+def in_room(samples: Samples, rate: int, *, seconds: float, direct_db: float, seed: int = 1) -> Samples:
+    """The samples in a room that dies away by 60 dB in `seconds`, its echo `direct_db` below the direct sound."""
+    times = np.arange(int(rate * seconds * 1.2)) / rate
+    echo = np.random.default_rng(seed).normal(0, 1, times.size) * 10 ** (-3 * times / seconds)
+    echo *= 10 ** (-direct_db / 20) / np.sqrt(np.sum(echo**2))
+    echo[0] = 1
+    size = 1 << (samples.size + echo.size).bit_length()
+    heard = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(echo, size), size)[: samples.size]
+    return np.asarray(heard / np.abs(heard).max() * 0.7, np.float32)
+
+
+def music(size: int, rate: int) -> npt.NDArray[np.float64]:
+    """Four chords, each of three tones with five partials, round and round."""
+    played = np.zeros(size)
+    for index, start in enumerate(range(0, size, int(0.8 * rate))):
+        times = np.arange(min(int(0.8 * rate), size - start)) / rate
+        for tone in ((60, 64, 67), (57, 60, 64), (65, 69, 72), (55, 59, 62))[index % 4]:
+            hertz = 440 * 2 ** ((tone - 69) / 12)
+            for partial in range(1, 6):
+                played[start : start + times.size] += np.sin(2 * np.pi * hertz * partial * times) / partial
+    return played
+
+
+def hum(size: int, rate: int, mains: int) -> npt.NDArray[np.float64]:
+    """The mains and four of their harmonics."""
+    times = np.arange(size) / rate
+    return sum(np.sin(2 * np.pi * mains * n * times + n) / n for n in (1, 2, 3, 5, 6)) + np.zeros(size)
+
+
+def murmur(samples: Samples, seed: int = 1) -> Samples:
+    """Eight copies of the speech at other times and speeds on top of each other."""
+    random = np.random.default_rng(seed)
+    voices = [np.asarray(soxr.resample(samples, 24000, random.uniform(19000, 30000)), np.float32) for _ in range(8)]
+    return sum(np.resize(np.roll(voice, random.integers(voice.size)), samples.size) for voice in voices)

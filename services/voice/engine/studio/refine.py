@@ -16,7 +16,8 @@ from ..errors import Cancelled, TooShort, TranscriptUnclear
 from ..gradient import GradientDecoder
 from ..kokoro import RATE, STYLE_ROWS, Kokoro, Pack, Timbre
 from ..phonemes import Phonemes
-from ..port import CancelCheck, Depth, Progress, Refinement, Refines, Report, Samples
+from ..port import CancelCheck, Depth, Progress, Refinement, Refines, Samples
+from ..report import Report
 from ..speaker import SpeakerEncoder
 from .fitting import CROP, Fit, Fitting, Utterance
 from .listener import Listener, windows
