@@ -27,7 +27,7 @@ from services.voice.engine.port import (
     never,
     unheard,
 )
-from services.voice.engine.report import Report
+from services.voice.engine.report import Expectation, Report
 
 
 class Unreadable:
@@ -37,7 +37,7 @@ class Unreadable:
         return (int, ("no number",))
 
 
-REPORT = Report(1, 10.0, 8.0, 8.0, 16000, 1, ("flac",), 40.0, 0.0, 7000, 170.0, ())
+REPORT = Report(1, 10.0, 8.0, 8.0, 16000, 1, ("flac",), 40.0, 0.0, 7000, 170.0, (), 0.3, 0.9, 0.8, Expectation.GOOD, ())
 
 
 class FakeEngine:
