@@ -336,7 +336,7 @@ def recording(
     ("form", "notes"),
     [
         ({"container": "ipod", "codec": "aac", "rate": 44100, "stereo": True}, {"STEREO_MIXED_DOWN"}),
-        ({"container": "wav", "codec": "pcm_s16le", "rate": 8000, "gain": 6.0}, {"CLIPPED", "NARROWBAND"}),
+        ({"container": "wav", "codec": "pcm_s16le", "rate": 8000, "gain": 3.0}, {"CLIPPED", "NARROWBAND"}),
         ({"container": "webm", "codec": "libopus", "rate": 48000}, set()),
     ],
 )
@@ -355,6 +355,7 @@ async def test_odd_recordings_are_learned_from_and_noted(ada: Person, form: dict
         ("TOO_SHORT", lambda: recording(2, container="flac", codec="flac", rate=16000)),
         ("SILENT", lambda: recording(9, container="flac", codec="flac", rate=16000, gain=0.0)),
         ("TRUNCATED", lambda: recording(9, container="ogg", codec="libopus", rate=48000)[:-9000]),
+        ("CLIPPED_BADLY", lambda: recording(11, container="wav", codec="pcm_s16le", rate=8000, gain=6.0)),
         ("TOO_LONG", lambda: recording(605, container="mp3", codec="libmp3lame", rate=16000)),
     ],
 )

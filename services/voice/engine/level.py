@@ -14,8 +14,8 @@ _FRAME: Final = 480
 _ENERGY_FRAME: Final = 300
 _MEANT_DB, _MEANT_DB_PER_ENERGY = TARGET_DB - 36, 5.0
 """How loud the uncloned model is, half the time, where it means to be at energy 0, and how that grows."""
-_SPOKEN: Final = 3.0
-"""Energy of what is meant to be heard, and left alone; pauses lie below 2."""
+_SPOKEN: Final = 1.0
+"""Energy of what is meant to be heard, and left alone; pauses lie below 0."""
 _QUIETER_MOST_DB: Final = 50.0
 
 

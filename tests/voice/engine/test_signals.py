@@ -84,7 +84,7 @@ def test_pauses_are_made_quieter_and_speech_is_left_alone(high: Samples) -> None
 
 def test_a_pause_that_is_quiet_by_itself_and_a_weak_consonant_are_left_alone() -> None:
     hiss = np.random.default_rng(0).normal(0, 1, 24000).astype(np.float32)
-    pause, consonant = np.full(80, -4, np.float32), np.full(80, 3, np.float32)
+    pause, consonant = np.full(80, -4, np.float32), np.full(80, 1, np.float32)
 
     np.testing.assert_array_equal(level.quietened(hiss * np.float32(1e-5), pause), hiss * np.float32(1e-5))
     np.testing.assert_array_equal(level.quietened(hiss * np.float32(1e-2), consonant), hiss * np.float32(1e-2))
