@@ -21,7 +21,8 @@ def voice() -> artefacts.Voice:
         if field.name in sizes
     }
     known = {"stock": ("af_heart", "am_adam"), "baseline": ("am_adam",), "pitch": Pitch(84.0, 2.0), "gain": 1.0}
-    return artefacts.Voice(**known, **filled, rate=1.1)
+    fast = artefacts.FastShape(np.full(64, 0.5, np.float32), 1.0, 1.0)
+    return artefacts.Voice(**known, **filled, fast=fast, rate=1.1)
 
 
 def dumped() -> bytes:
