@@ -66,8 +66,9 @@ bench: $(STAMP_EVAL) ## Measure the engine's speed against the unmodified model,
 	@exec $(BIN)/python3 -m bench
 
 .PHONY: test
-test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x")
-	@exec $(BIN)/pytest $(ARGS)
+# Two processes, a file of tests to each by turns: much of a test is waiting. Each has a mesh and a database of its own.
+test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x", "-n 0" in one process)
+	@exec $(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 POCKET := build/pocket-venv
 # What pip is to install first: on Linux, PyPI's newest torch is a CUDA build of several gigabytes.
