@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from voicemesh.voice.v1 import speech_pb2, voice_pb2
 
+from services.voice import engine_process
+from services.voice.worker import refining
 from tests.peers import Metadata
 from tests.voice.conftest import SAMPLE, Platform
 from tests.voice.engine.media import behind, noise, recorded, robin
@@ -129,3 +132,15 @@ async def test_a_recording_deleted_before_the_work_begins(platform: Platform, ad
         voice = (await platform.until_final(ada, created.name))[-1].voice
 
     assert voice.failure.reason == "RECORDING_GONE"
+
+
+def test_a_refinement_is_made_by_the_engine_of_the_settings(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.voice.worker.open_engine", lambda *_, serve, **__: serve)
+    settings = platform.settings.model_copy(update={"engine": "another-v1", "refinement_niceness": 7})
+
+    serve: Any = refining(settings)
+
+    assert serve.func is engine_process.main
+    assert serve.keywords == {"engine": "another-v1", "niceness": 7}

@@ -10,6 +10,7 @@ import pytest
 from services.voice.engine import Assets, Depth, Enrolment, KokoroEngine, artefact, sessions, timbres
 from services.voice.engine.errors import Cancelled, RefinementUnavailable, TranscriptUnclear
 from services.voice.engine.gradient import GradientDecoder
+from services.voice.engine.port import Samples
 from services.voice.engine.seam import AFFINES
 from services.voice.engine.studio import refine, transcription
 from services.voice.engine.studio.fitting import CROP, Fit, Fitting, Utterance, crop
@@ -17,7 +18,7 @@ from services.voice.engine.studio.listener import Listener
 from services.voice.engine.studio.losses import MelDistance
 from services.voice.engine.studio.preparation import prepare
 from tests.voice.engine.conftest import SENTENCE
-from tests.voice.engine.media import ROBIN, recorded, robin
+from tests.voice.engine.media import ROBIN, behind, noise, recorded, robin
 
 WORDS = (ROBIN.parent / "speech.txt").read_text("utf-8").strip()
 
@@ -186,6 +187,23 @@ def test_refining_stops_where_it_is_cancelled(
         )
 
     assert told[-1] == stage
+
+
+def test_what_was_left_out_of_learning_is_left_out_of_fitting_with_its_words(
+    engine: KokoroEngine, enrolment: Enrolment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy = recorded("wav", behind(robin(16000), noise(48000, -20), -3), rate=16000)
+    heard: list[tuple[int, list[str]]] = []
+
+    def transcribe(recordings: list[Samples], transcripts: list[str], **_: object) -> None:
+        heard.append((len(recordings), list(transcripts)))
+        raise Cancelled()
+
+    monkeypatch.setattr(refine, "transcribe", transcribe)
+    with pytest.raises(Cancelled):
+        engine.refine(enrolment.artefact, [noisy, ROBIN.read_bytes()], transcripts=["Drowned.", WORDS])
+
+    assert heard == [(1, [WORDS])]
 
 
 def test_without_words_and_recogniser_it_says_what_is_missing(engine: KokoroEngine, enrolment: Enrolment) -> None:
