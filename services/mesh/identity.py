@@ -76,13 +76,13 @@ def on_behalf() -> tuple[tuple[str, str], ...]:
 
 
 def peer(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The process at the other end, from its certificate; empty where it showed none of this mesh."""
+    """The process at the other end, from its certificate; empty where it showed none of this mesh.
+
+    A certificate with several SPIFFE ids is nobody's (X.509-SVID, section 2).
+    """
     names = context.auth_context().get("x509_subject_alternative_name", ())
-    for name in names:
-        text = name.decode("ascii", "replace")
-        if text.startswith(SPIFFE):
-            return text.removeprefix(SPIFFE)
-    return ""
+    ids = [text for name in names if (text := name.decode("ascii", "replace")).startswith("spiffe://")]
+    return ids[0].removeprefix(SPIFFE) if len(ids) == 1 and ids[0].startswith(SPIFFE) else ""
 
 
 def admit(rule: Rule, peer: str, metadata: Mapping[str, str]) -> Caller:

@@ -1,0 +1,9 @@
+"""How much is fired at the mesh."""
+
+import os
+
+WHOLE = bool(os.environ.get("VOICEMESH_TESTS_WHOLE"))
+"""Whether to fire all that `make security` does, or the little that is in every run of the tests."""
+
+fired = 0
+"""How many made-up requests have been sent in this run."""
