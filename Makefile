@@ -72,7 +72,7 @@ test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x", "-n 0" in one proces
 
 .PHONY: security
 security: $(STAMP_DEV) ## Try at length to break in, and count the holes: every method, every bad credential, fuzzing
-	@exec env VOICEMESH_TESTS_WHOLE=1 $(BIN)/pytest -n 0 tests/security --quiet $(ARGS)
+	@exec env SECURITY_TESTS=whole $(BIN)/pytest -n 0 tests/security --quiet $(ARGS)
 
 POCKET := build/pocket-venv
 # What pip is to install first: on Linux, PyPI's newest torch is a CUDA build of several gigabytes.

@@ -2,7 +2,7 @@
 
 import os
 
-WHOLE = bool(os.environ.get("VOICEMESH_TESTS_WHOLE"))
+WHOLE = os.environ.get("SECURITY_TESTS") == "whole"
 """Whether to fire all that `make security` does, or the little that is in every run of the tests."""
 
 fired = 0
