@@ -158,7 +158,7 @@ def belongs(key: Path, certificate: x509.Certificate) -> bool:
     """Whether the file holds the certificate's own key."""
     try:
         loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError):
         return False
     return loaded.public_key() == certificate.public_key()
 

@@ -1,6 +1,7 @@
 """Envoy as a process of the local mesh: its configuration written, its start, its drain."""
 
 import asyncio
+import datetime
 import functools
 import re
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from services.local import certificates
 from services.local.child import Process
 from services.local.errors import LocalError
 from services.local.state import State
@@ -49,6 +51,8 @@ def process(
     # Here and not above: it reads the contracts, which `down` and `status` have no use for.
     from services.local import envoy
 
+    if manners.tls is not None:
+        check(manners.tls)
     configuration = envoy.write(
         state.envoy,
         certificates=tls,
@@ -56,7 +60,8 @@ def process(
         services=services,
         admin=admin,
         access_log=str(state.logs / "access.log"),
-        **manners.given(),
+        # Envoy runs in another folder.
+        **{**manners.given(), **({"tls": manners.tls.absolute()} if manners.tls else {})},
     )
     address = f"http://{admin[0]}:{admin[1]}"
     return Process(
@@ -70,6 +75,23 @@ def process(
         stage=0,
         farewell=functools.partial(drain, address),
     )
+
+
+def check(folder: Path) -> None:
+    """Lets pass if the folder has a certificate that is good today, with its key: Envoy would wait for one for ever.
+
+    Raises LocalError.
+    """
+    certificate = certificates.read(folder / "tls.crt")
+    if certificate is None:
+        raise LocalError(f"{folder / 'tls.crt'} is no certificate in PEM")
+    if not certificates.belongs(folder / "tls.key", certificate):
+        raise LocalError(f"{folder / 'tls.key'} is not the unencrypted key of {folder / 'tls.crt'}")
+    now = datetime.datetime.now(datetime.UTC)
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise LocalError(
+            f"{folder / 'tls.crt'} is good only until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        )
 
 
 async def connected(admin: str, services: Collection[str], limit: float) -> None:

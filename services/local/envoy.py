@@ -33,6 +33,13 @@ IDLE_SECONDS = 120
 """How long a stream may be silent; watches send something far more often."""
 CONNECTIONS = 10_000
 """How many connections, and requests to a service, there may be at once."""
+PAGES = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+"""What a browser may do with an answer that it shows as a page, unless the answer says so itself: nothing."""
 STRIPPED = (identity.USER, identity.SESSION, identity.SCOPES, "x-envoy-original-path", "x-envoy-original-method")
 """Request headers that only Envoy itself may set."""
 
@@ -52,6 +59,18 @@ class At:
         except ValueError:
             return True
         return False
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a slow client is waited for, in seconds."""
+
+    headers_seconds: float = 10
+    """For the head of a request, from its first byte to its last."""
+    idle_seconds: float = IDLE_SECONDS
+    """For the next byte of a stream, either way."""
+    unary_seconds: float = 2 * UNARY_SECONDS
+    """For the whole of a call without a streamed side."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +111,7 @@ def render(
     rate_per_second: int = 100,
     rate_burst: int = 200,
     tls: bool = False,
+    patience: Patience = Patience(),
 ) -> str:
     """The configuration.
 
@@ -123,7 +143,8 @@ def render(
         stripped=STRIPPED,
         rate_per_second=rate_per_second,
         rate_burst=rate_burst,
-        idle_seconds=IDLE_SECONDS,
+        pages=PAGES,
+        patience=patience,
         connections=CONNECTIONS,
         message_bytes=LARGEST_MESSAGE,
     )
@@ -159,6 +180,7 @@ def write(
     rate_per_second: int = 100,
     rate_burst: int = 200,
     tls: Path | None = None,
+    patience: Patience = Patience(),
 ) -> Path:
     """Writes everything that Envoy needs into `folder`, which it must see under the same path; gives the
     configuration's file. The parameters are those of `render` and `render_secrets`.
@@ -178,6 +200,7 @@ def write(
         rate_per_second=rate_per_second,
         rate_burst=rate_burst,
         tls=tls is not None,
+        patience=patience,
     )
     configuration.write_text(text, "utf-8")
     return configuration

@@ -71,6 +71,13 @@ REPLIES = (
         "the path is malformed: an escaped slash, for instance",
         details="path_normalization_failed",
     ),
+    Reply(
+        400,
+        code_pb2.INVALID_ARGUMENT,
+        "MALFORMED_REQUEST",
+        "the request names no host",
+        details="missing_host_header",
+    ),
     Reply(400, code_pb2.INVALID_ARGUMENT, "MALFORMED_REQUEST", ENVOYS_OWN),
     Reply(401, code_pb2.UNAUTHENTICATED, "CREDENTIALS_MISSING", "sign in first: send an access token"),
     Reply(403, code_pb2.PERMISSION_DENIED, "REFUSED", "this request is refused"),

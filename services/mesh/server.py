@@ -26,6 +26,8 @@ Ping = Callable[[], Awaitable[None]]
 FOREIGN = frozenset({"grpc.health.v1.Health", reflection.V1, reflection.V1ALPHA})
 PING_SECONDS = 2.0
 LARGEST_MESSAGE = 4 * 1024 * 1024
+LARGEST_METADATA = 32 * 1024
+"""More than Envoy lets through, which tells it better."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ async def serving(application: Application, settings: MeshSettings) -> AsyncIter
         options=(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+            ("grpc.max_metadata_size", LARGEST_METADATA),
+            ("grpc.absolute_max_metadata_size", LARGEST_METADATA),
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 5_000),
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

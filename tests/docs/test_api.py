@@ -7,7 +7,7 @@ import re
 import pytest
 from voicemesh.voice.v1 import speech_pb2
 
-from services.local.envoy import IDLE_SECONDS, UNARY_SECONDS
+from services.local.envoy import IDLE_SECONDS, PAGES, UNARY_SECONDS, Patience
 from services.mesh.pages import DEFAULT_SIZE, LARGEST_SIZE
 from services.mesh.server import LARGEST_MESSAGE
 from services.storage.settings import Settings as StorageSettings
@@ -80,4 +80,13 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert "| 4 MiB |" in text
     assert f"| {UNARY_SECONDS} seconds |" in text
     assert f"| {IDLE_SECONDS} seconds |" in text
+    assert f"| {Patience().headers_seconds} seconds for the head" in text
+    assert f", {Patience().unary_seconds} for the whole" in text
     assert f"`page_size` is {DEFAULT_SIZE} if unset; over {LARGEST_SIZE} means {LARGEST_SIZE}" in API.read_text("utf-8")
+
+
+def test_what_browsers_are_told_is_what_envoy_says() -> None:
+    text = documents.section(API, "## For browsers")
+
+    for name, value in PAGES.items():
+        assert name == "content-security-policy" or f"`{name}: {value}`" in text
