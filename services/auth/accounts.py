@@ -9,6 +9,9 @@ from typing import Protocol
 from services.auth.passwords import Passwords
 from services.mesh import errors
 
+NOBODY = "00000000-0000-0000-0000-000000000000"
+"""Whose audit log has the failures to sign in to accounts that do not exist."""
+
 
 @dataclass(frozen=True)
 class Account:
@@ -33,6 +36,9 @@ class AccountStore(Protocol):
     async def account(self, id: str) -> Account | None:
         """The account of a user id."""
 
+    async def note_failure(self, id: str) -> None:
+        """Writes down that somebody showed a wrong password of an account, or of none (NOBODY)."""
+
 
 async def register(email: str, password: str, *, store: AccountStore, passwords: Passwords) -> Account:
     """Makes an account.
@@ -55,6 +61,8 @@ async def authenticate(email: str, password: str, *, store: AccountStore, passwo
     account = await store.account_by_email(_normal(email))
     matches = await passwords.matches(password, account.password if account else None)
     if account is None or not matches:
+        # For no account too: else the time it takes would tell which addresses have one.
+        await store.note_failure(account.id if account else NOBODY)
         raise errors.Unauthenticated("BAD_CREDENTIALS", "no account has this address and this password")
     return account
 

@@ -16,6 +16,7 @@ from services.auth.servicer import AuthServicer
 from services.auth.sessions import Sessions
 from services.auth.settings import Settings
 from services.auth.store import Store
+from services.mesh.audit.log import AuditLog
 from services.mesh.postgres import open_database
 from services.mesh.server import Application, Servicer
 
@@ -36,7 +37,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
                 refresh=timedelta(days=settings.refresh_days),
             )
             passwords = Passwords(settings.bcrypt_cost, threads, waiting=settings.bcrypt_waiting)
-            servicer = AuthServicer(store, passwords, sessions, keys)
+            servicer = AuthServicer(store, passwords, sessions, keys, AuditLog("auth", database))
             yield Application(
                 servicers=[
                     Servicer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from google.protobuf import empty_pb2
+from voicemesh.audit.v1 import audit_pb2
 from voicemesh.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from services.auth import accounts
@@ -13,6 +14,7 @@ from services.auth.passwords import Passwords
 from services.auth.sessions import Sessions, Tokens
 from services.auth.store import Store
 from services.mesh import names
+from services.mesh.audit.log import AuditLog
 from services.mesh.identity import caller
 from services.mesh.interceptors import Context
 from services.mesh.times import timestamp
@@ -21,11 +23,14 @@ from services.mesh.times import timestamp
 class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
     """voicemesh.auth.v1.AuthService"""
 
-    def __init__(self, store: Store, passwords: Passwords, sessions: Sessions, keys: Sequence[SigningKey]) -> None:
+    def __init__(
+        self, store: Store, passwords: Passwords, sessions: Sessions, keys: Sequence[SigningKey], audit: AuditLog
+    ) -> None:
         self._store = store
         self._passwords = passwords
         self._sessions = sessions
         self._keys = keys
+        self._audit = audit
 
     async def Register(self, request: auth_pb2.RegisterRequest, context: Context) -> auth_pb2.Session:
         account = await accounts.register(request.email, request.password, store=self._store, passwords=self._passwords)
@@ -59,6 +64,11 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         return auth_pb2.Account(
             user=names.join("users", account.id), email=account.email, create_time=timestamp(account.created_at)
         )
+
+    async def ReadAuditLog(
+        self, request: audit_pb2.ReadAuditLogRequest, context: Context
+    ) -> audit_pb2.ReadAuditLogResponse:
+        return await self._audit.read(caller().user, request)
 
 
 def to_proto(tokens: Tokens) -> auth_pb2.Session:

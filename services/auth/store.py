@@ -10,7 +10,9 @@ from services.auth.accounts import Account
 from services.auth.keys import StoredKey
 from services.auth.sessions import Refreshed
 from services.mesh import names
-from services.mesh.postgres import Database
+from services.mesh.audit import store as audit
+from services.mesh.audit.events import Kind
+from services.mesh.postgres import Connection, Database
 
 _ACCOUNT = "id::text AS id, email, password, created_at"
 
@@ -30,7 +32,10 @@ class Store:
                 f" ON CONFLICT (email) DO NOTHING RETURNING {_ACCOUNT}",
                 [names.new_id(), email, password],
             )
-            return await cursor.fetchone()
+            account = await cursor.fetchone()
+            if account is not None:
+                await audit.record(connection, Kind.ACCOUNT_REGISTERED, account.id)
+            return account
 
     async def account_by_email(self, email: str) -> Account | None:
         """The account of an address."""
@@ -46,6 +51,11 @@ class Store:
             await cursor.execute(f"SELECT {_ACCOUNT} FROM accounts WHERE id = %s", [id])
             return await cursor.fetchone()
 
+    async def note_failure(self, id: str) -> None:
+        """Writes down that somebody showed a wrong password of an account, or of none (NOBODY)."""
+        async with self._database.connection() as connection:
+            await audit.record(connection, Kind.SIGN_IN_FAILED, id)
+
     async def add_session(self, session: str, user: str, refresh: bytes, expires: datetime) -> None:
         """Keeps a new session with the hash of its first refresh token; forgets those that nobody can renew."""
         async with self._database.connection() as connection:
@@ -59,6 +69,7 @@ class Store:
                 "INSERT INTO refresh_tokens (hash, session, expires_at) VALUES (%s, %s, %s)",
                 [refresh, session, expires],
             )
+            await audit.record(connection, Kind.SIGNED_IN, user, names.join("sessions", session))
 
     async def refresh_session(self, shown: bytes, refresh: bytes, expires: datetime) -> Refreshed | None:
         """Replaces the refresh token with the hash `shown`; None if it is of no living session.
@@ -78,6 +89,7 @@ class Store:
             user, session, used = row
             if used:
                 await connection.execute("UPDATE sessions SET ended_at = now() WHERE id = %s", [session])
+                await _ended(connection, user, session, "REFRESH_TOKEN_REUSED")
                 return Refreshed(user, session, reused=True)
             await connection.execute("UPDATE refresh_tokens SET used_at = now() WHERE hash = %s", [shown])
             await connection.execute(
@@ -89,10 +101,12 @@ class Store:
     async def end_session(self, session: str, user: str) -> None:
         """Ends a session of a user."""
         async with self._database.connection() as connection:
-            await connection.execute(
+            cursor = await connection.execute(
                 "UPDATE sessions SET ended_at = now() WHERE id = %s AND account = %s AND ended_at IS NULL",
                 [session, user],
             )
+            if cursor.rowcount:
+                await _ended(connection, user, session, "SIGNED_OUT")
 
     async def first_key_or(self, new: StoredKey) -> None:
         """Adds `new` if there is no key at all; one caller wins."""
@@ -109,3 +123,7 @@ class Store:
             cursor = connection.cursor(row_factory=class_row(StoredKey))
             await cursor.execute("SELECT id::text AS id, private FROM signing_keys ORDER BY id DESC")
             return await cursor.fetchall()
+
+
+async def _ended(connection: Connection, user: str, session: str, reason: str) -> None:
+    await audit.record(connection, Kind.SESSION_ENDED, user, names.join("sessions", session), reason=reason)

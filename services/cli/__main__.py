@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import certificates, demo, down, envoy, erase, models, status, up
+from services.cli import audit, certificates, demo, down, envoy, erase, models, status, up
 
 app = typer.Typer(
     name="voicemesh",
@@ -18,6 +18,7 @@ app.command()(erase.erase)
 app.command()(models.models)
 app.command()(certificates.certificates)
 app.add_typer(envoy.app, name="envoy")
+app.add_typer(audit.app, name="audit")
 
 if __name__ == "__main__":
     app()

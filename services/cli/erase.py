@@ -33,6 +33,7 @@ def erase(
             shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(place.postgres, ignore_errors=True)
         place.supervisor.unlink(missing_ok=True)
+        place.checkpoint.unlink(missing_ok=True)
     (place.folder / "lock").unlink(missing_ok=True)
     # What else lies there is not ours.
     with contextlib.suppress(OSError):

@@ -32,8 +32,10 @@ class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "only Envoy may ask")
         http = request.attributes.request.http
         native = http.headers.get("content-type", "").startswith("application/grpc")
+        address = request.attributes.source.address.socket_address.address
         try:
-            return allowed(await self._checks.check(Request(http.method, http.path, http.headers.get("authorization"))))
+            claims = await self._checks.check(Request(http.method, http.path, http.headers.get("authorization")))
+            return allowed(claims, address)
         except errors.Unavailable as error:
             # No decision: Envoy answers in its own words, and refuses.
             await status.abort(context, status.to_proto(error))
@@ -42,16 +44,22 @@ class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
 
 
 @lru_cache(maxsize=1024)
-def allowed(claims: Claims | None) -> CheckResponse:
-    """Lets the request pass, with who is calling; what clients say of that themselves, Envoy has removed."""
+def allowed(claims: Claims | None, address: str) -> CheckResponse:
+    """Lets the request pass, with who is calling and from where; what clients say of that themselves, Envoy has
+    removed.
+
+    `address` is that of the connection, in which nothing that a client sends is believed.
+    """
+    from_where = _header(identity.ADDRESS, address)
     if claims is None:
-        return CheckResponse(ok_response=external_auth_pb2.OkHttpResponse())
+        return CheckResponse(ok_response=external_auth_pb2.OkHttpResponse(headers=[from_where]))
     said = {identity.USER: claims.user, identity.SESSION: claims.session, identity.SCOPES: claims.scope}
     metadata = struct_pb2.Struct()
     metadata["user"] = claims.user
     return CheckResponse(
         ok_response=external_auth_pb2.OkHttpResponse(
-            headers=[_header(key, value) for key, value in said.items()], headers_to_remove=["authorization"]
+            headers=[from_where, *(_header(key, value) for key, value in said.items())],
+            headers_to_remove=["authorization"],
         ),
         dynamic_metadata=metadata,
     )

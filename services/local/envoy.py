@@ -40,7 +40,14 @@ PAGES = {
     "cross-origin-resource-policy": "same-origin",
 }
 """What a browser may do with an answer that it shows as a page, unless the answer says so itself: nothing."""
-STRIPPED = (identity.USER, identity.SESSION, identity.SCOPES, "x-envoy-original-path", "x-envoy-original-method")
+STRIPPED = (
+    identity.USER,
+    identity.SESSION,
+    identity.SCOPES,
+    identity.ADDRESS,
+    "x-envoy-original-path",
+    "x-envoy-original-method",
+)
 """Request headers that only Envoy itself may set."""
 
 

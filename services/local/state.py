@@ -52,6 +52,11 @@ class State:
         """Who runs this state: a record of the supervisor and its children."""
         return self.folder / "supervisor.pid"
 
+    @property
+    def checkpoint(self) -> Path:
+        """Where the audit log's chains ended when they were last verified."""
+        return self.folder / "audit.json"
+
     def parts(self) -> tuple[Path, ...]:
         """The folders in it, other than the database's."""
         return self.certificates, self.logs, self.envoy, self.files, self.secrets

@@ -22,6 +22,7 @@ from services.mesh.contracts import Access, Rule
 USER = "x-voicemesh-user"
 SESSION = "x-voicemesh-session"
 SCOPES = "x-voicemesh-scopes"
+ADDRESS = "x-voicemesh-address"
 REQUEST_ID = "x-request-id"
 
 ALL_SCOPES = "*"
@@ -40,6 +41,10 @@ class Caller:
     peer: str = ""
     """Which process is at the other end: the last segment of its SPIFFE id."""
     request_id: str = ""
+    address: str = ""
+    """The network address that the request came from, as the edge saw it."""
+    api_key: str = ""
+    """The id of the API key with which it was asked for, where that is the credential."""
 
 
 _caller: ContextVar[Caller] = ContextVar("caller")
@@ -72,6 +77,7 @@ def on_behalf() -> tuple[tuple[str, str], ...]:
         (SESSION, who.session),
         (SCOPES, " ".join(sorted(who.scopes))),
         (REQUEST_ID, who.request_id),
+        (ADDRESS, who.address),
     )
 
 
@@ -102,6 +108,7 @@ def admit(rule: Rule, peer: str, metadata: Mapping[str, str]) -> Caller:
         scopes=frozenset(metadata.get(SCOPES, "").split()),
         peer=peer,
         request_id=metadata.get(REQUEST_ID, ""),
+        address=metadata.get(ADDRESS, ""),
     )
     if rule.access != Access.PUBLIC and not who.user:
         raise errors.Unauthenticated("CREDENTIALS_MISSING", "sign in first: send an access token")

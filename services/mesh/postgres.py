@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -24,6 +25,8 @@ Migration = Callable[[Connection], Awaitable[None]]
 OLDEST_VERSION = 150000
 _MIGRATION_LOCK = 0x766F6963656D6573  # "voicemes": any number that nothing else in the database locks
 _RETRY_SECONDS = 1.0
+_SHARED = files("services.mesh") / "migrations"
+"""What every service's database has: the audit log."""
 
 
 class Database:
@@ -104,12 +107,13 @@ async def open_database(
 
 
 async def migrate(url: str, migrations: Traversable, *, also: Migration | None = None) -> None:
-    """Applies every numbered SQL file that has not been applied, in order, all or nothing.
+    """Applies every numbered SQL file that has not been applied, in order, all or nothing: those that every service's
+    database has, then those of `migrations`.
 
     Any number of processes may do this at once: a PostgreSQL advisory lock lets one through at
     a time, and vanishes with its holder.
     """
-    files = sorted((file for file in migrations.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    found = [file for folder in (_SHARED, migrations) for file in _in_order(folder)]
     async with await psycopg.AsyncConnection.connect(url, connect_timeout=5) as connection:
         if connection.info.server_version < OLDEST_VERSION:
             raise RuntimeError(f"PostgreSQL {connection.info.server_version // 10000} is too old: 15 at least")
@@ -123,8 +127,12 @@ async def migrate(url: str, migrations: Traversable, *, also: Migration | None =
         applied = await _applied(connection)
         if also is not None:
             await also(connection)
-        for file in files:
+        for file in found:
             await _apply(connection, file, applied)
+
+
+def _in_order(folder: Traversable) -> list[Traversable]:
+    return sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
 
 
 async def _applied(connection: Connection) -> dict[str, str]:

@@ -11,6 +11,7 @@ from importlib.resources import files
 from voicemesh.storage.v1 import storage_pb2_grpc
 
 from services.mesh import loops
+from services.mesh.audit.log import AuditLog
 from services.mesh.pages import PageTokens
 from services.mesh.postgres import open_database
 from services.mesh.server import Application, Servicer
@@ -34,7 +35,8 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
         with ThreadPoolExecutor(settings.probe_threads, "probe") as threads:
             uploads = Uploads(store, blobs, largest=settings.largest_file_bytes, spool=settings.spool, threads=threads)
             tokens = PageTokens(settings.page_token_key.get_secret_value())
-            servicer = StorageServicer(store, blobs, uploads, tokens, idle_seconds=settings.idle_seconds)
+            audit = AuditLog("storage", database)
+            servicer = StorageServicer(store, blobs, uploads, tokens, audit, idle_seconds=settings.idle_seconds)
             async with loops.repeating("sweep", partial(sweep, store, blobs), settings.sweep_seconds):
                 yield Application(
                     servicers=[

@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 from google.api import httpbody_pb2
 from google.protobuf import empty_pb2
+from voicemesh.audit.v1 import audit_pb2
 from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
 
 from services.mesh import names
+from services.mesh.audit.log import AuditLog
 from services.mesh.identity import caller
 from services.mesh.interceptors import Context
 from services.mesh.pages import PageTokens
@@ -28,12 +30,20 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     """voicemesh.storage.v1.StorageService"""
 
     def __init__(
-        self, store: Store, blobs: Blobs, incoming: Uploads, tokens: PageTokens, *, idle_seconds: float
+        self,
+        store: Store,
+        blobs: Blobs,
+        incoming: Uploads,
+        tokens: PageTokens,
+        audit: AuditLog,
+        *,
+        idle_seconds: float,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._uploads = incoming
         self._tokens = tokens
+        self._audit = audit
         self._idle_seconds = idle_seconds
 
     async def UploadFile(self, request_iterator: Messages, context: Context) -> storage_pb2.File:
@@ -92,6 +102,11 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
                 for each in usage.days
             ],
         )
+
+    async def ReadAuditLog(
+        self, request: audit_pb2.ReadAuditLogRequest, context: Context
+    ) -> audit_pb2.ReadAuditLogResponse:
+        return await self._audit.read(caller().user, request)
 
 
 def to_proto(file: File) -> storage_pb2.File:

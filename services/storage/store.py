@@ -7,7 +7,9 @@ from dataclasses import asdict
 
 from psycopg.rows import class_row
 
-from services.mesh import errors
+from services.mesh import errors, names
+from services.mesh.audit import store as audit
+from services.mesh.audit.events import Kind
 from services.mesh.pages import Page
 from services.mesh.postgres import Connection, Database
 from services.storage.files import File, Purpose
@@ -104,6 +106,8 @@ class Store:
             "INSERT INTO uploads (file, owner, purpose, size) VALUES (%s, %s, %s, %s)",
             [new.id, new.owner, new.purpose, new.size],
         )
+        details = {"purpose": new.purpose.value, "size_bytes": str(new.size), "sha256": new.sha256}
+        await audit.record(connection, Kind.FILE_UPLOADED, new.owner, names.join("files", new.id), **details)
         return file
 
     async def remove(self, owner: str, id: str) -> bool:
@@ -112,6 +116,7 @@ class Store:
             cursor = await connection.execute("DELETE FROM files WHERE owner = %s AND id = %s", [owner, id])
             if cursor.rowcount:
                 await connection.execute("INSERT INTO discards (file, due) VALUES (%s, now())", [id])
+                await audit.record(connection, Kind.FILE_DELETED, owner, names.join("files", id))
             return cursor.rowcount > 0
 
     async def claim_discards(self) -> Sequence[str]:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from voicemesh.user.v1 import user_pb2_grpc
 
 from services.mesh.channels import open_channel
+from services.mesh.pages import PageTokens
 from services.mesh.postgres import open_database
 from services.mesh.server import Application, Servicer
 from services.user.records import Preferences, Profile
@@ -34,6 +35,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
             Table(database, "profiles", Profile),
             Table(database, "preferences", Preferences),
             Siblings(auth, voice, storage),
+            PageTokens(settings.page_token_key.get_secret_value()),
         )
         yield Application(
             servicers=[

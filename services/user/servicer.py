@@ -7,8 +7,9 @@ from voicemesh.user.v1 import user_pb2, user_pb2_grpc
 from services.mesh import masks
 from services.mesh.identity import caller
 from services.mesh.interceptors import Context
+from services.mesh.pages import PageTokens
 from services.mesh.times import day, timestamp
-from services.user import records, usage, users
+from services.user import history, records, usage, users
 from services.user.records import Preferences, Profile, Records, owner_of
 from services.user.siblings import Siblings
 from services.user.usage import Usage
@@ -18,10 +19,17 @@ from services.user.users import User
 class UserServicer(user_pb2_grpc.UserServiceServicer):
     """voicemesh.user.v1.UserService"""
 
-    def __init__(self, profiles: Records[Profile], preferences: Records[Preferences], siblings: Siblings) -> None:
+    def __init__(
+        self,
+        profiles: Records[Profile],
+        preferences: Records[Preferences],
+        siblings: Siblings,
+        tokens: PageTokens,
+    ) -> None:
         self._profiles = profiles
         self._preferences = preferences
         self._siblings = siblings
+        self._tokens = tokens
 
     async def GetUser(self, request: user_pb2.GetUserRequest, context: Context) -> user_pb2.User:
         owner = owner_of(request.name, caller().user)
@@ -50,6 +58,14 @@ class UserServicer(user_pb2_grpc.UserServiceServicer):
     async def GetUsage(self, request: user_pb2.GetUsageRequest, context: Context) -> user_pb2.Usage:
         owner = owner_of(request.name, caller().user, "/usage")
         return usage_to_proto(owner, await usage.add_up(request.days, ledgers=self._siblings))
+
+    async def ListAuditEvents(
+        self, request: user_pb2.ListAuditEventsRequest, context: Context
+    ) -> user_pb2.ListAuditEventsResponse:
+        query = (owner_of(request.parent, caller().user), "auditEvents")
+        page = self._tokens.page(request.page_size, request.page_token, *query)
+        found, token = self._tokens.cut(await history.events(page, logs=self._siblings), page, *query)
+        return user_pb2.ListAuditEventsResponse(audit_events=[each.message for each in found], next_page_token=token)
 
 
 def to_proto(user: User) -> user_pb2.User:

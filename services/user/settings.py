@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.mesh.settings import DatabaseUrl, MeshSettings
+from services.mesh.settings import DatabaseUrl, Key, MeshSettings
 
 
 class Settings(MeshSettings):
@@ -15,6 +15,9 @@ class Settings(MeshSettings):
 
     database_url: DatabaseUrl
     """The service's own PostgreSQL database, `postgresql://…`."""
+
+    page_token_key: Key
+    """Encrypts page tokens: 32 random bytes in URL-safe base64, the same in every replica."""
 
     auth_address: str = Field(pattern=r"^.+:\d+$")
     """Where the auth service is, `host:port`."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date
 
 import grpc
 import grpc.aio
 from google.type import date_pb2
+from voicemesh.audit.v1 import audit_pb2
 from voicemesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
 from voicemesh.voice.v1 import voice_pb2, voice_pb2_grpc
@@ -18,6 +22,15 @@ from services.user.usage import Day, Spoken, Stored
 from services.user.users import Account
 
 SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event of an audit log."""
+
+    id: str
+    message: audit_pb2.AuditEvent
+    """As the service that did it tells it."""
 
 
 class Siblings:
@@ -67,6 +80,17 @@ class Siblings:
         )
         by_day = [Day(to_date(day.date), uploaded_bytes=day.uploaded_bytes) for day in sums.days]
         return Stored(sums.stored_bytes, sums.stored_files, by_day)
+
+    async def events(self, before: str, limit: int) -> list[Sequence[Event]]:
+        """What auth, voice and storage have each written into the caller's audit log: so many events at most, newest
+        first, of those before the one with this id."""
+        request = audit_pb2.ReadAuditLogRequest(before=before, limit=limit)
+        asked = [
+            stub.ReadAuditLog(request, metadata=on_behalf(), timeout=remaining(SECONDS))
+            for stub in (self._auth, self._voice, self._storage)
+        ]
+        answers = await asyncio.gather(*asked)
+        return [[Event(each.name.rpartition("/")[2], each) for each in answer.events] for answer in answers]
 
 
 def to_date(day: date_pb2.Date) -> date:

@@ -10,6 +10,7 @@ from importlib.resources import files
 
 from voicemesh.voice.v1 import speech_pb2_grpc, voice_pb2_grpc
 
+from services.mesh.audit.log import AuditLog
 from services.mesh.channels import open_channel
 from services.mesh.pages import PageTokens
 from services.mesh.postgres import open_database
@@ -47,7 +48,8 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
         store, storage = Store(database, Queue(url)), StorageClient(channel)
         watching = Watching(changes, draining, settings.keep_alive_seconds)
         tokens = PageTokens(settings.page_token_key.get_secret_value())
-        voice = VoiceServicer(store, storage, watching, tokens, engine, largest=settings.largest_recordings_bytes)
+        audit, largest = AuditLog("voice", database), settings.largest_recordings_bytes
+        voice = VoiceServicer(store, storage, watching, tokens, engine, audit, largest=largest)
         speech = SpeechServicer(store, storage, watching, tokens, engine, settings)
         yield Application(
             servicers=[

@@ -53,7 +53,8 @@ async def convert(
     rate = engine.info.sample_rate
     content = await _read(recording, recordings, largest)
     chunks = engine.convert(artefact.content, content, transcript, longest_seconds)
-    pieces = speaking.encoded(owner, chunks, 0, form, rate=rate, ledger=ledger, text_field="transcript")
+    voice = artefact.voice
+    pieces = speaking.encoded(owner, voice, chunks, 0, form, rate=rate, ledger=ledger, text_field="transcript")
     async with aclosing(pieces):
         async for piece in pieces:
             yield piece

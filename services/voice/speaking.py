@@ -33,8 +33,8 @@ class Piece:
 class Ledger(Protocol):
     """Where usage is written down."""
 
-    async def spoke(self, work: str, owner: str, characters: int, audio_seconds: float) -> None:
-        """Notes what a text spoken at once has come to so far."""
+    async def spoke(self, work: str, owner: str, voice: str, characters: int, audio_seconds: float) -> None:
+        """Notes what a text spoken at once has come to so far, and the first time that the voice speaks."""
 
 
 async def speak(
@@ -63,7 +63,8 @@ async def speak(
     rate = engine.info.sample_rate
     chunks = engine.speak(artefact.content, text, form.speed, markup, form.tier)
     field = "ssml" if markup is Markup.SSML else "text"
-    pieces = encoded(owner, chunks, counted(text, markup), form, rate=rate, ledger=ledger, text_field=field)
+    characters = counted(text, markup)
+    pieces = encoded(owner, artefact.voice, chunks, characters, form, rate=rate, ledger=ledger, text_field=field)
     async with aclosing(pieces):
         async for piece in pieces:
             yield piece
@@ -71,6 +72,7 @@ async def speak(
 
 async def encoded(
     owner: str,
+    voice: str,
     chunks: AsyncGenerator[Chunk, None],
     characters: int,
     form: AudioForm,
@@ -91,7 +93,7 @@ async def encoded(
                 data = await asyncio.to_thread(into.feed, chunk.samples)
                 words = tuple(word.later(seconds) for word in chunk.words)
                 seconds += chunk.samples.size / rate
-                await ledger.spoke(work, owner, characters, seconds)
+                await ledger.spoke(work, owner, voice, characters, seconds)
                 for piece in _pieces(data, into.content_type, words):
                     yield piece
     except ArtefactMismatch as error:

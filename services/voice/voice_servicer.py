@@ -7,9 +7,11 @@ from contextlib import aclosing
 from typing import Any
 
 from google.protobuf import empty_pb2
+from voicemesh.audit.v1 import audit_pb2
 from voicemesh.voice.v1 import voice_pb2, voice_pb2_grpc
 
 from services.mesh import errors, masks, names, status
+from services.mesh.audit.log import AuditLog
 from services.mesh.identity import caller
 from services.mesh.interceptors import Context
 from services.mesh.pages import PageTokens
@@ -36,6 +38,7 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
         watching: Watching,
         tokens: PageTokens,
         engine: EngineHost,
+        audit: AuditLog,
         *,
         largest: int,
     ) -> None:
@@ -46,6 +49,7 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
         self._watching = watching
         self._tokens = tokens
         self._engine = engine
+        self._audit = audit
         self._largest = largest
 
     async def CreateVoice(self, request: voice_pb2.CreateVoiceRequest, context: Context) -> voice_pb2.Voice:
@@ -142,6 +146,11 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
                 for each in summary.days
             ],
         )
+
+    async def ReadAuditLog(
+        self, request: audit_pb2.ReadAuditLogRequest, context: Context
+    ) -> audit_pb2.ReadAuditLogResponse:
+        return await self._audit.read(caller().user, request)
 
 
 def to_proto(voice: Voice) -> voice_pb2.Voice:

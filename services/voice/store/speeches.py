@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.mesh import names
+from services.mesh.audit import store as audit
+from services.mesh.audit.events import Kind
 from services.mesh.postgres import Database
 from services.voice.engine.port import Markup, Tier, Word
 from services.voice.queue import SPEECHES, Queue
@@ -67,6 +69,9 @@ class SpeechRows(JobRows[Speech]):
                 if before is not None:
                     return before
             await self.defer(connection, id, attempt=1)
+            voice, length = names.join("voices", new.voice), str(len(new.text))
+            name = names.join("speeches", id)
+            await audit.record(connection, Kind.SPEECH_CREATED, new.owner, name, voice=voice, characters=length)
             speech = await self.read(connection, "t.owner = %s AND t.id = %s", [new.owner, id])
         assert speech is not None
         return speech
@@ -91,7 +96,10 @@ class SpeechRows(JobRows[Speech]):
             row = await cursor.fetchone()
             if row is not None and row[0] is not None:
                 await self._queue.remove_file(connection, owner, row[0])
-            return await self.delete_within(connection, owner, id)
+            deleted = await self.delete_within(connection, owner, id)
+            if deleted:
+                await audit.record(connection, Kind.SPEECH_DELETED, owner, names.join("speeches", id))
+            return deleted
 
     async def wants(self, id: str, attempt: int) -> bool:
         """Whether the attempt may still bring, or has brought, the audio of its speech."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from services.mesh import names
+from services.mesh.audit import store as audit
+from services.mesh.audit.events import Kind
 from services.mesh.postgres import Database
 from services.voice.usage import Day, Summary
 
@@ -12,14 +15,21 @@ class UsageRows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def spoke(self, work: str, owner: str, characters: int, audio_seconds: float) -> None:
-        """Notes what a text spoken at once has come to so far."""
+    async def spoke(self, work: str, owner: str, voice: str, characters: int, audio_seconds: float) -> None:
+        """Notes what a text spoken at once has come to so far, and the first time that the voice speaks."""
         async with self._database.connection() as connection:
+            before = await connection.execute(
+                "UPDATE usage_ledger SET audio_seconds = %s WHERE work = %s AND owner = %s",
+                [audio_seconds, work, owner],
+            )
+            if before.rowcount:
+                return
             await connection.execute(
-                "INSERT INTO usage_ledger (work, owner, characters, audio_seconds) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT (work) DO UPDATE SET audio_seconds = excluded.audio_seconds",
+                "INSERT INTO usage_ledger (work, owner, characters, audio_seconds) VALUES (%s, %s, %s, %s)",
                 [work, owner, characters, audio_seconds],
             )
+            name, count = names.join("voices", voice), str(characters)
+            await audit.record(connection, Kind.VOICE_SPOKE, owner, name, characters=count)
 
     async def summarize(self, owner: str, days: int) -> Summary:
         """The sums of an owner, by day for the last `days` days of UTC."""

@@ -8,6 +8,8 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from services.mesh import names
+from services.mesh.audit import store as audit
+from services.mesh.audit.events import Kind
 from services.mesh.postgres import Connection, Database
 from services.voice.engine.port import Depth
 from services.voice.jobs import State
@@ -90,6 +92,10 @@ class VoiceRows(JobRows[Voice]):
                 "INSERT INTO usage_ledger (work, owner, voices_created) VALUES (%s, %s, 1)", [id, new.owner]
             )
             await self.defer(connection, id, attempt=1)
+            name = names.join("voices", id)
+            await audit.record(connection, Kind.CONSENT_GIVEN, new.owner, f"{name}/consent")
+            recordings = " ".join(new.recordings)
+            await audit.record(connection, Kind.VOICE_CREATED, new.owner, name, recordings=recordings)
             voice = await self.read(connection, "t.owner = %s AND t.id = %s", [new.owner, id])
         assert voice is not None
         return voice
@@ -122,7 +128,10 @@ class VoiceRows(JobRows[Voice]):
         """As `delete`, within a transaction."""
         await connection.execute("SELECT FROM voices WHERE owner = %s AND id = %s FOR UPDATE", [owner, id])
         await self._refinements.delete_within(connection, owner, id)
-        return await super().delete_within(connection, owner, id)
+        deleted = await super().delete_within(connection, owner, id)
+        if deleted:
+            await audit.record(connection, Kind.VOICE_DELETED, owner, names.join("voices", id))
+        return deleted
 
     async def retry_within(self, connection: Connection, owner: str, id: str, states: Sequence[State]) -> Voice | None:
         """As `retry`, within a transaction."""

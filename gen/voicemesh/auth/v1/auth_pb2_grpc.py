@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from voicemesh.audit.v1 import audit_pb2 as voicemesh_dot_audit_dot_v1_dot_audit__pb2
 from voicemesh.auth.v1 import auth_pb2 as voicemesh_dot_auth_dot_v1_dot_auth__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -65,6 +66,11 @@ class AuthServiceStub:
                 '/voicemesh.auth.v1.AuthService/GetAccount',
                 request_serializer=voicemesh_dot_auth_dot_v1_dot_auth__pb2.GetAccountRequest.SerializeToString,
                 response_deserializer=voicemesh_dot_auth_dot_v1_dot_auth__pb2.Account.FromString,
+                _registered_method=True)
+        self.ReadAuditLog = channel.unary_unary(
+                '/voicemesh.auth.v1.AuthService/ReadAuditLog',
+                request_serializer=voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogRequest.SerializeToString,
+                response_deserializer=voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogResponse.FromString,
                 _registered_method=True)
 
 
@@ -128,6 +134,14 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAuditLog(self, request, context):
+        """ReadAuditLog gives what the service has written into the audit log of the user on whose
+        behalf a sibling calls, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -160,6 +174,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.GetAccount,
                     request_deserializer=voicemesh_dot_auth_dot_v1_dot_auth__pb2.GetAccountRequest.FromString,
                     response_serializer=voicemesh_dot_auth_dot_v1_dot_auth__pb2.Account.SerializeToString,
+            ),
+            'ReadAuditLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadAuditLog,
+                    request_deserializer=voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogRequest.FromString,
+                    response_serializer=voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -325,6 +344,33 @@ class AuthService:
             '/voicemesh.auth.v1.AuthService/GetAccount',
             voicemesh_dot_auth_dot_v1_dot_auth__pb2.GetAccountRequest.SerializeToString,
             voicemesh_dot_auth_dot_v1_dot_auth__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAuditLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/voicemesh.auth.v1.AuthService/ReadAuditLog',
+            voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogRequest.SerializeToString,
+            voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

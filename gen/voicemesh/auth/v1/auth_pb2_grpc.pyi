@@ -6,6 +6,7 @@ Accounts, sessions and the keys that sign their tokens."""
 from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
+from voicemesh.audit.v1 import audit_pb2 as _audit_pb2
 from voicemesh.auth.v1 import auth_pb2 as _auth_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -65,6 +66,10 @@ class AuthServiceStub:
 
     Errors: NOT_FOUND (ACCOUNT_NOT_FOUND).
     """
+    ReadAuditLog: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ReadAuditLogRequest, _audit_pb2.ReadAuditLogResponse]
+    """ReadAuditLog gives what the service has written into the audit log of the user on whose
+    behalf a sibling calls, newest first.
+    """
 
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
@@ -101,6 +106,10 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """GetAccount gives the account of the user on whose behalf a sibling calls.
 
     Errors: NOT_FOUND (ACCOUNT_NOT_FOUND).
+    """
+    ReadAuditLog: _aio.UnaryUnaryMultiCallable[_audit_pb2.ReadAuditLogRequest, _audit_pb2.ReadAuditLogResponse]  # type: ignore[assignment]
+    """ReadAuditLog gives what the service has written into the audit log of the user on whose
+    behalf a sibling calls, newest first.
     """
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -171,6 +180,16 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetAccount gives the account of the user on whose behalf a sibling calls.
 
         Errors: NOT_FOUND (ACCOUNT_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ReadAuditLog(
+        self,
+        request: _audit_pb2.ReadAuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ReadAuditLogResponse, _abc.Awaitable[_audit_pb2.ReadAuditLogResponse]]:
+        """ReadAuditLog gives what the service has written into the audit log of the user on whose
+        behalf a sibling calls, newest first.
         """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,10 +30,11 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
+from voicemesh.audit.v1 import audit_pb2 as voicemesh_dot_audit_dot_v1_dot_audit__pb2
 from voicemesh.gateway.v1 import access_pb2 as voicemesh_dot_gateway_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"voicemesh/storage/v1/storage.proto\x12\x14voicemesh.storage.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a!voicemesh/gateway/v1/access.proto\"\xe0\x02\n\x04\x46ile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1a\n\x0c\x63ontent_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x07purpose\x18\x06 \x01(\x0e\x32\".voicemesh.storage.v1.File.PurposeB\x04\xe2\x41\x01\x03\x12\x31\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"=\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\r\n\tRECORDING\x10\x01\x12\n\n\x06SPEECH\x10\x02\"\xda\x01\n\x11UploadFileRequest\x12+\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\x12\x30\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x1a\xe2\x41\x01\x01\xbaH\x13r\x11\x18\xff\x01\x32\x0c^[^\\p{Cc}]*$\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x41\n\x07purpose\x18\x04 \x01(\x0e\x32\".voicemesh.storage.v1.File.PurposeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\"=\n\x0eGetFileRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^files/[^/]{1,64}$\"\x97\x01\n\x10ListFilesRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\x12\x41\n\x07purpose\x18\x03 \x01(\x0e\x32\".voicemesh.storage.v1.File.PurposeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\"W\n\x11ListFilesResponse\x12)\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1a.voicemesh.storage.v1.File\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x13\x44ownloadFileRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^files/[^/]{1,64}$\"@\n\x11\x44\x65leteFileRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^files/[^/]{1,64}$\"1\n\x15SummarizeUsageRequest\x12\x18\n\x04\x64\x61ys\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xee\x02(\x01\"\xc4\x01\n\x16SummarizeUsageResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x03\x12\x14\n\x0cstored_files\x18\x02 \x01(\x03\x12>\n\x04\x64\x61ys\x18\x03 \x03(\x0b\x32\x30.voicemesh.storage.v1.SummarizeUsageResponse.Day\x1a>\n\x03\x44\x61y\x12\x1f\n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x16\n\x0euploaded_bytes\x18\x02 \x01(\x03\x32\xdd\x06\n\x0eStorageService\x12\x8c\x01\n\nUploadFile\x12\'.voicemesh.storage.v1.UploadFileRequest\x1a\x1a.voicemesh.storage.v1.File\"7\xa8\xbb\x18\x02\xb2\xbb\x18\x0b\x66iles:write\xba\xbb\x18\x06worker\x82\xd3\xe4\x93\x02\x14\"\t/v1/files:\x07\x63ontent(\x01\x12\x8c\x01\n\x07GetFile\x12$.voicemesh.storage.v1.GetFileRequest\x1a\x1a.voicemesh.storage.v1.File\"?\xa8\xbb\x18\x02\xb2\xbb\x18\nfiles:read\xba\xbb\x18\x05voice\xba\xbb\x18\x06worker\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=files/*}\x12\x81\x01\n\tListFiles\x12&.voicemesh.storage.v1.ListFilesRequest\x1a\'.voicemesh.storage.v1.ListFilesResponse\"#\xa8\xbb\x18\x02\xb2\xbb\x18\nfiles:read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/files\x12\x9b\x01\n\x0c\x44ownloadFile\x12).voicemesh.storage.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"H\xa8\xbb\x18\x02\xb2\xbb\x18\nfiles:read\xba\xbb\x18\x05voice\xba\xbb\x18\x06worker\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=files/*}:download0\x01\x12\x8f\x01\n\nDeleteFile\x12\'.voicemesh.storage.v1.DeleteFileRequest\x1a\x16.google.protobuf.Empty\"@\xa8\xbb\x18\x02\xb2\xbb\x18\x0b\x66iles:write\xba\xbb\x18\x05voice\xba\xbb\x18\x06worker\x82\xd3\xe4\x93\x02\x14*\x12/v1/{name=files/*}\x12y\n\x0eSummarizeUsage\x12+.voicemesh.storage.v1.SummarizeUsageRequest\x1a,.voicemesh.storage.v1.SummarizeUsageResponse\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04userb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"voicemesh/storage/v1/storage.proto\x12\x14voicemesh.storage.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1evoicemesh/audit/v1/audit.proto\x1a!voicemesh/gateway/v1/access.proto\"\xe0\x02\n\x04\x46ile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1a\n\x0c\x63ontent_type\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x39\n\x07purpose\x18\x06 \x01(\x0e\x32\".voicemesh.storage.v1.File.PurposeB\x04\xe2\x41\x01\x03\x12\x31\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"=\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\r\n\tRECORDING\x10\x01\x12\n\n\x06SPEECH\x10\x02\"\xda\x01\n\x11UploadFileRequest\x12+\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\x12\x30\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x1a\xe2\x41\x01\x01\xbaH\x13r\x11\x18\xff\x01\x32\x0c^[^\\p{Cc}]*$\x12#\n\nrequest_id\x18\x03 \x01(\tB\x0f\xe2\x41\x01\x01\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x41\n\x07purpose\x18\x04 \x01(\x0e\x32\".voicemesh.storage.v1.File.PurposeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\"=\n\x0eGetFileRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^files/[^/]{1,64}$\"\x97\x01\n\x10ListFilesRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\x12\x41\n\x07purpose\x18\x03 \x01(\x0e\x32\".voicemesh.storage.v1.File.PurposeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\"W\n\x11ListFilesResponse\x12)\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1a.voicemesh.storage.v1.File\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x13\x44ownloadFileRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^files/[^/]{1,64}$\"@\n\x11\x44\x65leteFileRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^files/[^/]{1,64}$\"1\n\x15SummarizeUsageRequest\x12\x18\n\x04\x64\x61ys\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xee\x02(\x01\"\xc4\x01\n\x16SummarizeUsageResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x03\x12\x14\n\x0cstored_files\x18\x02 \x01(\x03\x12>\n\x04\x64\x61ys\x18\x03 \x03(\x0b\x32\x30.voicemesh.storage.v1.SummarizeUsageResponse.Day\x1a>\n\x03\x44\x61y\x12\x1f\n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x16\n\x0euploaded_bytes\x18\x02 \x01(\x03\x32\xce\x07\n\x0eStorageService\x12\x8c\x01\n\nUploadFile\x12\'.voicemesh.storage.v1.UploadFileRequest\x1a\x1a.voicemesh.storage.v1.File\"7\xa8\xbb\x18\x02\xb2\xbb\x18\x0b\x66iles:write\xba\xbb\x18\x06worker\x82\xd3\xe4\x93\x02\x14\"\t/v1/files:\x07\x63ontent(\x01\x12\x8c\x01\n\x07GetFile\x12$.voicemesh.storage.v1.GetFileRequest\x1a\x1a.voicemesh.storage.v1.File\"?\xa8\xbb\x18\x02\xb2\xbb\x18\nfiles:read\xba\xbb\x18\x05voice\xba\xbb\x18\x06worker\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=files/*}\x12\x81\x01\n\tListFiles\x12&.voicemesh.storage.v1.ListFilesRequest\x1a\'.voicemesh.storage.v1.ListFilesResponse\"#\xa8\xbb\x18\x02\xb2\xbb\x18\nfiles:read\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/files\x12\x9b\x01\n\x0c\x44ownloadFile\x12).voicemesh.storage.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"H\xa8\xbb\x18\x02\xb2\xbb\x18\nfiles:read\xba\xbb\x18\x05voice\xba\xbb\x18\x06worker\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=files/*}:download0\x01\x12\x8f\x01\n\nDeleteFile\x12\'.voicemesh.storage.v1.DeleteFileRequest\x1a\x16.google.protobuf.Empty\"@\xa8\xbb\x18\x02\xb2\xbb\x18\x0b\x66iles:write\xba\xbb\x18\x05voice\xba\xbb\x18\x06worker\x82\xd3\xe4\x93\x02\x14*\x12/v1/{name=files/*}\x12y\n\x0eSummarizeUsage\x12+.voicemesh.storage.v1.SummarizeUsageRequest\x1a,.voicemesh.storage.v1.SummarizeUsageResponse\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04user\x12o\n\x0cReadAuditLog\x12\'.voicemesh.audit.v1.ReadAuditLogRequest\x1a(.voicemesh.audit.v1.ReadAuditLogResponse\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04userb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -88,28 +89,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STORAGESERVICE'].methods_by_name['DeleteFile']._serialized_options = b'\250\273\030\002\262\273\030\013files:write\272\273\030\005voice\272\273\030\006worker\202\323\344\223\002\024*\022/v1/{name=files/*}'
   _globals['_STORAGESERVICE'].methods_by_name['SummarizeUsage']._loaded_options = None
   _globals['_STORAGESERVICE'].methods_by_name['SummarizeUsage']._serialized_options = b'\250\273\030\003\272\273\030\004user'
-  _globals['_FILE']._serialized_start=333
-  _globals['_FILE']._serialized_end=685
-  _globals['_FILE_PURPOSE']._serialized_start=624
-  _globals['_FILE_PURPOSE']._serialized_end=685
-  _globals['_UPLOADFILEREQUEST']._serialized_start=688
-  _globals['_UPLOADFILEREQUEST']._serialized_end=906
-  _globals['_GETFILEREQUEST']._serialized_start=908
-  _globals['_GETFILEREQUEST']._serialized_end=969
-  _globals['_LISTFILESREQUEST']._serialized_start=972
-  _globals['_LISTFILESREQUEST']._serialized_end=1123
-  _globals['_LISTFILESRESPONSE']._serialized_start=1125
-  _globals['_LISTFILESRESPONSE']._serialized_end=1212
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1214
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1280
-  _globals['_DELETEFILEREQUEST']._serialized_start=1282
-  _globals['_DELETEFILEREQUEST']._serialized_end=1346
-  _globals['_SUMMARIZEUSAGEREQUEST']._serialized_start=1348
-  _globals['_SUMMARIZEUSAGEREQUEST']._serialized_end=1397
-  _globals['_SUMMARIZEUSAGERESPONSE']._serialized_start=1400
-  _globals['_SUMMARIZEUSAGERESPONSE']._serialized_end=1596
-  _globals['_SUMMARIZEUSAGERESPONSE_DAY']._serialized_start=1534
-  _globals['_SUMMARIZEUSAGERESPONSE_DAY']._serialized_end=1596
-  _globals['_STORAGESERVICE']._serialized_start=1599
-  _globals['_STORAGESERVICE']._serialized_end=2460
+  _globals['_STORAGESERVICE'].methods_by_name['ReadAuditLog']._loaded_options = None
+  _globals['_STORAGESERVICE'].methods_by_name['ReadAuditLog']._serialized_options = b'\250\273\030\003\272\273\030\004user'
+  _globals['_FILE']._serialized_start=365
+  _globals['_FILE']._serialized_end=717
+  _globals['_FILE_PURPOSE']._serialized_start=656
+  _globals['_FILE_PURPOSE']._serialized_end=717
+  _globals['_UPLOADFILEREQUEST']._serialized_start=720
+  _globals['_UPLOADFILEREQUEST']._serialized_end=938
+  _globals['_GETFILEREQUEST']._serialized_start=940
+  _globals['_GETFILEREQUEST']._serialized_end=1001
+  _globals['_LISTFILESREQUEST']._serialized_start=1004
+  _globals['_LISTFILESREQUEST']._serialized_end=1155
+  _globals['_LISTFILESRESPONSE']._serialized_start=1157
+  _globals['_LISTFILESRESPONSE']._serialized_end=1244
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1246
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1312
+  _globals['_DELETEFILEREQUEST']._serialized_start=1314
+  _globals['_DELETEFILEREQUEST']._serialized_end=1378
+  _globals['_SUMMARIZEUSAGEREQUEST']._serialized_start=1380
+  _globals['_SUMMARIZEUSAGEREQUEST']._serialized_end=1429
+  _globals['_SUMMARIZEUSAGERESPONSE']._serialized_start=1432
+  _globals['_SUMMARIZEUSAGERESPONSE']._serialized_end=1628
+  _globals['_SUMMARIZEUSAGERESPONSE_DAY']._serialized_start=1566
+  _globals['_SUMMARIZEUSAGERESPONSE_DAY']._serialized_end=1628
+  _globals['_STORAGESERVICE']._serialized_start=1631
+  _globals['_STORAGESERVICE']._serialized_end=2605
 # @@protoc_insertion_point(module_scope)

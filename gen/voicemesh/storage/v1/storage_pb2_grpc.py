@@ -5,6 +5,7 @@ import warnings
 
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from voicemesh.audit.v1 import audit_pb2 as voicemesh_dot_audit_dot_v1_dot_audit__pb2
 from voicemesh.storage.v1 import storage_pb2 as voicemesh_dot_storage_dot_v1_dot_storage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -66,6 +67,11 @@ class StorageServiceStub:
                 '/voicemesh.storage.v1.StorageService/SummarizeUsage',
                 request_serializer=voicemesh_dot_storage_dot_v1_dot_storage__pb2.SummarizeUsageRequest.SerializeToString,
                 response_deserializer=voicemesh_dot_storage_dot_v1_dot_storage__pb2.SummarizeUsageResponse.FromString,
+                _registered_method=True)
+        self.ReadAuditLog = channel.unary_unary(
+                '/voicemesh.storage.v1.StorageService/ReadAuditLog',
+                request_serializer=voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogRequest.SerializeToString,
+                response_deserializer=voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogResponse.FromString,
                 _registered_method=True)
 
 
@@ -132,6 +138,14 @@ class StorageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAuditLog(self, request, context):
+        """ReadAuditLog gives what the service has written into the audit log of the user on whose
+        behalf a sibling calls, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StorageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +178,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.SummarizeUsage,
                     request_deserializer=voicemesh_dot_storage_dot_v1_dot_storage__pb2.SummarizeUsageRequest.FromString,
                     response_serializer=voicemesh_dot_storage_dot_v1_dot_storage__pb2.SummarizeUsageResponse.SerializeToString,
+            ),
+            'ReadAuditLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadAuditLog,
+                    request_deserializer=voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogRequest.FromString,
+                    response_serializer=voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -329,6 +348,33 @@ class StorageService:
             '/voicemesh.storage.v1.StorageService/SummarizeUsage',
             voicemesh_dot_storage_dot_v1_dot_storage__pb2.SummarizeUsageRequest.SerializeToString,
             voicemesh_dot_storage_dot_v1_dot_storage__pb2.SummarizeUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAuditLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/voicemesh.storage.v1.StorageService/ReadAuditLog',
+            voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogRequest.SerializeToString,
+            voicemesh_dot_audit_dot_v1_dot_audit__pb2.ReadAuditLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

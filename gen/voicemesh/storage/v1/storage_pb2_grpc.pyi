@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
+from voicemesh.audit.v1 import audit_pb2 as _audit_pb2
 from voicemesh.storage.v1 import storage_pb2 as _storage_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -69,6 +70,10 @@ class StorageServiceStub:
     """
     SummarizeUsage: _grpc.UnaryUnaryMultiCallable[_storage_pb2.SummarizeUsageRequest, _storage_pb2.SummarizeUsageResponse]
     """SummarizeUsage adds up what the user on whose behalf a sibling calls has stored."""
+    ReadAuditLog: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ReadAuditLogRequest, _audit_pb2.ReadAuditLogResponse]
+    """ReadAuditLog gives what the service has written into the audit log of the user on whose
+    behalf a sibling calls, newest first.
+    """
 
 @_typing.type_check_only
 class StorageServiceAsyncStub(StorageServiceStub):
@@ -109,6 +114,10 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """
     SummarizeUsage: _aio.UnaryUnaryMultiCallable[_storage_pb2.SummarizeUsageRequest, _storage_pb2.SummarizeUsageResponse]  # type: ignore[assignment]
     """SummarizeUsage adds up what the user on whose behalf a sibling calls has stored."""
+    ReadAuditLog: _aio.UnaryUnaryMultiCallable[_audit_pb2.ReadAuditLogRequest, _audit_pb2.ReadAuditLogResponse]  # type: ignore[assignment]
+    """ReadAuditLog gives what the service has written into the audit log of the user on whose
+    behalf a sibling calls, newest first.
+    """
 
 class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Owns files: their bytes, digests and types. Only audio is taken in, told by its content."""
@@ -182,5 +191,15 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_pb2.SummarizeUsageResponse, _abc.Awaitable[_storage_pb2.SummarizeUsageResponse]]:
         """SummarizeUsage adds up what the user on whose behalf a sibling calls has stored."""
+
+    @_abc_1.abstractmethod
+    def ReadAuditLog(
+        self,
+        request: _audit_pb2.ReadAuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ReadAuditLogResponse, _abc.Awaitable[_audit_pb2.ReadAuditLogResponse]]:
+        """ReadAuditLog gives what the service has written into the audit log of the user on whose
+        behalf a sibling calls, newest first.
+        """
 
 def add_StorageServiceServicer_to_server(servicer: StorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

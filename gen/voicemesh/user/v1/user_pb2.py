@@ -28,10 +28,11 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
+from voicemesh.audit.v1 import audit_pb2 as voicemesh_dot_audit_dot_v1_dot_audit__pb2
 from voicemesh.gateway.v1 import access_pb2 as voicemesh_dot_gateway_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvoicemesh/user/v1/user.proto\x12\x11voicemesh.user.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a!voicemesh/gateway/v1/access.proto\"\x98\x02\n\x04User\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x19\xe2\x41\x01\x01\xbaH\x12r\x10\x18\x64\x32\x0c^[^\\p{Cc}]*$\x12%\n\x03\x62io\x18\x04 \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12!\n\x04\x65tag\x18\x07 \x01(\tB\x13\xbaH\x10r\x0e\x18\x64\x32\n^[^\\x00]*$\"=\n\x0eGetUserRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^users/[^/]{1,64}$\"\xea\x01\n\x11UpdateUserRequest\x12\x9d\x01\n\x04user\x18\x01 \x01(\x0b\x32\x17.voicemesh.user.v1.UserBv\xe2\x41\x01\x02\xbaHo\xba\x01i\n\tuser.name\x12\x33user.name must be users/me or the caller\'s own name\x1a\'this.name.matches(\'^users/[^/]{1,64}$\')\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x99\x03\n\x0bPreferences\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12<\n\rdefault_voice\x18\x02 \x01(\tB%\xe2\x41\x01\x01\xbaH\x1er\x1c\x32\x1a^(voices/[^/\\x00]{1,64})?$\x12\x43\n\x08language\x18\x03 \x01(\tB1\xe2\x41\x01\x01\xbaH*r(2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$\x12\x41\n\x05theme\x18\x04 \x01(\x0e\x32$.voicemesh.user.v1.Preferences.ThemeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x13\x65mail_on_completion\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x35\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12!\n\x04\x65tag\x18\x07 \x01(\tB\x13\xbaH\x10r\x0e\x18\x64\x32\n^[^\\x00]*$\"3\n\x05Theme\x12\x15\n\x11THEME_UNSPECIFIED\x10\x00\x12\t\n\x05LIGHT\x10\x01\x12\x08\n\x04\x44\x41RK\x10\x02\"P\n\x15GetPreferencesRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xbaH\"r 2\x1e^users/[^/]{1,64}/preferences$\"\xa3\x02\n\x18UpdatePreferencesRequest\x12\xcf\x01\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x1e.voicemesh.user.v1.PreferencesB\x99\x01\xe2\x41\x01\x02\xbaH\x91\x01\xba\x01\x8a\x01\n\x10preferences.name\x12\x41preferences.name must be users/me/preferences or the caller\'s own\x1a\x33this.name.matches(\'^users/[^/]{1,64}/preferences$\')\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"b\n\x0fGetUsageRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x1cr\x1a\x32\x18^users/[^/]{1,64}/usage$\x12\x1c\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xee\x02(\x00\"\xbf\x02\n\x05Usage\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12J\n\x0fvoices_by_state\x18\x02 \x03(\x0b\x32+.voicemesh.user.v1.Usage.VoicesByStateEntryB\x04\xe2\x41\x01\x03\x12\x18\n\ncharacters\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\raudio_seconds\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cstored_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cstored_files\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x31\n\x04\x64\x61ys\x18\x07 \x03(\x0b\x32\x1d.voicemesh.user.v1.DailyUsageB\x04\xe2\x41\x01\x03\x1a\x34\n\x12VoicesByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x88\x01\n\nDailyUsage\x12\x1f\n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x16\n\x0evoices_created\x18\x02 \x01(\x03\x12\x12\n\ncharacters\x18\x03 \x01(\x03\x12\x15\n\raudio_seconds\x18\x04 \x01(\x01\x12\x16\n\x0euploaded_bytes\x18\x05 \x01(\x03\x32\xd1\x05\n\x0bUserService\x12r\n\x07GetUser\x12!.voicemesh.user.v1.GetUserRequest\x1a\x17.voicemesh.user.v1.User\"+\xa8\xbb\x18\x02\xb2\xbb\x18\tuser:read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=users/*}\x12\x84\x01\n\nUpdateUser\x12$.voicemesh.user.v1.UpdateUserRequest\x1a\x17.voicemesh.user.v1.User\"7\xa8\xbb\x18\x02\xb2\xbb\x18\nuser:write\x82\xd3\xe4\x93\x02\x1f\x32\x17/v1/{user.name=users/*}:\x04user\x12\x93\x01\n\x0eGetPreferences\x12(.voicemesh.user.v1.GetPreferencesRequest\x1a\x1e.voicemesh.user.v1.Preferences\"7\xa8\xbb\x18\x02\xb2\xbb\x18\tuser:read\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=users/*/preferences}\x12\xb3\x01\n\x11UpdatePreferences\x12+.voicemesh.user.v1.UpdatePreferencesRequest\x1a\x1e.voicemesh.user.v1.Preferences\"Q\xa8\xbb\x18\x02\xb2\xbb\x18\nuser:write\x82\xd3\xe4\x93\x02\x39\x32*/v1/{preferences.name=users/*/preferences}:\x0bpreferences\x12{\n\x08GetUsage\x12\".voicemesh.user.v1.GetUsageRequest\x1a\x18.voicemesh.user.v1.Usage\"1\xa8\xbb\x18\x02\xb2\xbb\x18\tuser:read\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/{name=users/*/usage}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvoicemesh/user/v1/user.proto\x12\x11voicemesh.user.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a\x1evoicemesh/audit/v1/audit.proto\x1a!voicemesh/gateway/v1/access.proto\"\x98\x02\n\x04User\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12/\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x19\xe2\x41\x01\x01\xbaH\x12r\x10\x18\x64\x32\x0c^[^\\p{Cc}]*$\x12%\n\x03\x62io\x18\x04 \x01(\tB\x18\xe2\x41\x01\x01\xbaH\x11r\x0f\x18\xd0\x0f\x32\n^[^\\x00]*$\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12!\n\x04\x65tag\x18\x07 \x01(\tB\x13\xbaH\x10r\x0e\x18\x64\x32\n^[^\\x00]*$\"=\n\x0eGetUserRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^users/[^/]{1,64}$\"\xea\x01\n\x11UpdateUserRequest\x12\x9d\x01\n\x04user\x18\x01 \x01(\x0b\x32\x17.voicemesh.user.v1.UserBv\xe2\x41\x01\x02\xbaHo\xba\x01i\n\tuser.name\x12\x33user.name must be users/me or the caller\'s own name\x1a\'this.name.matches(\'^users/[^/]{1,64}$\')\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"\x99\x03\n\x0bPreferences\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12<\n\rdefault_voice\x18\x02 \x01(\tB%\xe2\x41\x01\x01\xbaH\x1er\x1c\x32\x1a^(voices/[^/\\x00]{1,64})?$\x12\x43\n\x08language\x18\x03 \x01(\tB1\xe2\x41\x01\x01\xbaH*r(2&^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*)?$\x12\x41\n\x05theme\x18\x04 \x01(\x0e\x32$.voicemesh.user.v1.Preferences.ThemeB\x0c\xe2\x41\x01\x01\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x13\x65mail_on_completion\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x35\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12!\n\x04\x65tag\x18\x07 \x01(\tB\x13\xbaH\x10r\x0e\x18\x64\x32\n^[^\\x00]*$\"3\n\x05Theme\x12\x15\n\x11THEME_UNSPECIFIED\x10\x00\x12\t\n\x05LIGHT\x10\x01\x12\x08\n\x04\x44\x41RK\x10\x02\"P\n\x15GetPreferencesRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xbaH\"r 2\x1e^users/[^/]{1,64}/preferences$\"\xa3\x02\n\x18UpdatePreferencesRequest\x12\xcf\x01\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x1e.voicemesh.user.v1.PreferencesB\x99\x01\xe2\x41\x01\x02\xbaH\x91\x01\xba\x01\x8a\x01\n\x10preferences.name\x12\x41preferences.name must be users/me/preferences or the caller\'s own\x1a\x33this.name.matches(\'^users/[^/]{1,64}/preferences$\')\xc8\x01\x01\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"b\n\x0fGetUsageRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xbaH\x1cr\x1a\x32\x18^users/[^/]{1,64}/usage$\x12\x1c\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\x0e\xe2\x41\x01\x01\xbaH\x07\x1a\x05\x18\xee\x02(\x00\"\xbf\x02\n\x05Usage\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12J\n\x0fvoices_by_state\x18\x02 \x03(\x0b\x32+.voicemesh.user.v1.Usage.VoicesByStateEntryB\x04\xe2\x41\x01\x03\x12\x18\n\ncharacters\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\raudio_seconds\x18\x04 \x01(\x01\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cstored_bytes\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cstored_files\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x31\n\x04\x64\x61ys\x18\x07 \x03(\x0b\x32\x1d.voicemesh.user.v1.DailyUsageB\x04\xe2\x41\x01\x03\x1a\x34\n\x12VoicesByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x88\x01\n\nDailyUsage\x12\x1f\n\x04\x64\x61te\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x16\n\x0evoices_created\x18\x02 \x01(\x03\x12\x12\n\ncharacters\x18\x03 \x01(\x03\x12\x15\n\raudio_seconds\x18\x04 \x01(\x01\x12\x16\n\x0euploaded_bytes\x18\x05 \x01(\x03\"\x89\x01\n\x16ListAuditEventsRequest\x12-\n\x06parent\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xbaH\x16r\x14\x32\x12^users/[^/]{1,64}$\x12\x1e\n\tpage_size\x18\x02 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\"h\n\x17ListAuditEventsResponse\x12\x34\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1e.voicemesh.audit.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf8\x06\n\x0bUserService\x12r\n\x07GetUser\x12!.voicemesh.user.v1.GetUserRequest\x1a\x17.voicemesh.user.v1.User\"+\xa8\xbb\x18\x02\xb2\xbb\x18\tuser:read\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=users/*}\x12\x84\x01\n\nUpdateUser\x12$.voicemesh.user.v1.UpdateUserRequest\x1a\x17.voicemesh.user.v1.User\"7\xa8\xbb\x18\x02\xb2\xbb\x18\nuser:write\x82\xd3\xe4\x93\x02\x1f\x32\x17/v1/{user.name=users/*}:\x04user\x12\x93\x01\n\x0eGetPreferences\x12(.voicemesh.user.v1.GetPreferencesRequest\x1a\x1e.voicemesh.user.v1.Preferences\"7\xa8\xbb\x18\x02\xb2\xbb\x18\tuser:read\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=users/*/preferences}\x12\xb3\x01\n\x11UpdatePreferences\x12+.voicemesh.user.v1.UpdatePreferencesRequest\x1a\x1e.voicemesh.user.v1.Preferences\"Q\xa8\xbb\x18\x02\xb2\xbb\x18\nuser:write\x82\xd3\xe4\x93\x02\x39\x32*/v1/{preferences.name=users/*/preferences}:\x0bpreferences\x12{\n\x08GetUsage\x12\".voicemesh.user.v1.GetUsageRequest\x1a\x18.voicemesh.user.v1.Usage\"1\xa8\xbb\x18\x02\xb2\xbb\x18\tuser:read\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/{name=users/*/usage}\x12\xa4\x01\n\x0fListAuditEvents\x12).voicemesh.user.v1.ListAuditEventsRequest\x1a*.voicemesh.user.v1.ListAuditEventsResponse\":\xa8\xbb\x18\x02\xb2\xbb\x18\naudit:read\x82\xd3\xe4\x93\x02\"\x12 /v1/{parent=users/*}/auditEventsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -98,6 +99,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGE'].fields_by_name['stored_files']._serialized_options = b'\342A\001\003'
   _globals['_USAGE'].fields_by_name['days']._loaded_options = None
   _globals['_USAGE'].fields_by_name['days']._serialized_options = b'\342A\001\003'
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\272H\026r\0242\022^users/[^/]{1,64}$'
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001\272H\005r\003\030\350\007'
   _globals['_USERSERVICE'].methods_by_name['GetUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetUser']._serialized_options = b'\250\273\030\002\262\273\030\tuser:read\202\323\344\223\002\024\022\022/v1/{name=users/*}'
   _globals['_USERSERVICE'].methods_by_name['UpdateUser']._loaded_options = None
@@ -108,28 +115,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['UpdatePreferences']._serialized_options = b'\250\273\030\002\262\273\030\nuser:write\202\323\344\223\00292*/v1/{preferences.name=users/*/preferences}:\013preferences'
   _globals['_USERSERVICE'].methods_by_name['GetUsage']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['GetUsage']._serialized_options = b'\250\273\030\002\262\273\030\tuser:read\202\323\344\223\002\032\022\030/v1/{name=users/*/usage}'
-  _globals['_USER']._serialized_start=270
-  _globals['_USER']._serialized_end=550
-  _globals['_GETUSERREQUEST']._serialized_start=552
-  _globals['_GETUSERREQUEST']._serialized_end=613
-  _globals['_UPDATEUSERREQUEST']._serialized_start=616
-  _globals['_UPDATEUSERREQUEST']._serialized_end=850
-  _globals['_PREFERENCES']._serialized_start=853
-  _globals['_PREFERENCES']._serialized_end=1262
-  _globals['_PREFERENCES_THEME']._serialized_start=1211
-  _globals['_PREFERENCES_THEME']._serialized_end=1262
-  _globals['_GETPREFERENCESREQUEST']._serialized_start=1264
-  _globals['_GETPREFERENCESREQUEST']._serialized_end=1344
-  _globals['_UPDATEPREFERENCESREQUEST']._serialized_start=1347
-  _globals['_UPDATEPREFERENCESREQUEST']._serialized_end=1638
-  _globals['_GETUSAGEREQUEST']._serialized_start=1640
-  _globals['_GETUSAGEREQUEST']._serialized_end=1738
-  _globals['_USAGE']._serialized_start=1741
-  _globals['_USAGE']._serialized_end=2060
-  _globals['_USAGE_VOICESBYSTATEENTRY']._serialized_start=2008
-  _globals['_USAGE_VOICESBYSTATEENTRY']._serialized_end=2060
-  _globals['_DAILYUSAGE']._serialized_start=2063
-  _globals['_DAILYUSAGE']._serialized_end=2199
-  _globals['_USERSERVICE']._serialized_start=2202
-  _globals['_USERSERVICE']._serialized_end=2923
+  _globals['_USERSERVICE'].methods_by_name['ListAuditEvents']._loaded_options = None
+  _globals['_USERSERVICE'].methods_by_name['ListAuditEvents']._serialized_options = b'\250\273\030\002\262\273\030\naudit:read\202\323\344\223\002\"\022 /v1/{parent=users/*}/auditEvents'
+  _globals['_USER']._serialized_start=302
+  _globals['_USER']._serialized_end=582
+  _globals['_GETUSERREQUEST']._serialized_start=584
+  _globals['_GETUSERREQUEST']._serialized_end=645
+  _globals['_UPDATEUSERREQUEST']._serialized_start=648
+  _globals['_UPDATEUSERREQUEST']._serialized_end=882
+  _globals['_PREFERENCES']._serialized_start=885
+  _globals['_PREFERENCES']._serialized_end=1294
+  _globals['_PREFERENCES_THEME']._serialized_start=1243
+  _globals['_PREFERENCES_THEME']._serialized_end=1294
+  _globals['_GETPREFERENCESREQUEST']._serialized_start=1296
+  _globals['_GETPREFERENCESREQUEST']._serialized_end=1376
+  _globals['_UPDATEPREFERENCESREQUEST']._serialized_start=1379
+  _globals['_UPDATEPREFERENCESREQUEST']._serialized_end=1670
+  _globals['_GETUSAGEREQUEST']._serialized_start=1672
+  _globals['_GETUSAGEREQUEST']._serialized_end=1770
+  _globals['_USAGE']._serialized_start=1773
+  _globals['_USAGE']._serialized_end=2092
+  _globals['_USAGE_VOICESBYSTATEENTRY']._serialized_start=2040
+  _globals['_USAGE_VOICESBYSTATEENTRY']._serialized_end=2092
+  _globals['_DAILYUSAGE']._serialized_start=2095
+  _globals['_DAILYUSAGE']._serialized_end=2231
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=2234
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=2371
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=2373
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=2477
+  _globals['_USERSERVICE']._serialized_start=2480
+  _globals['_USERSERVICE']._serialized_end=3368
 # @@protoc_insertion_point(module_scope)

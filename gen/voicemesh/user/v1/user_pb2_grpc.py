@@ -63,6 +63,11 @@ class UserServiceStub:
                 request_serializer=voicemesh_dot_user_dot_v1_dot_user__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=voicemesh_dot_user_dot_v1_dot_user__pb2.Usage.FromString,
                 _registered_method=True)
+        self.ListAuditEvents = channel.unary_unary(
+                '/voicemesh.user.v1.UserService/ListAuditEvents',
+                request_serializer=voicemesh_dot_user_dot_v1_dot_user__pb2.ListAuditEventsRequest.SerializeToString,
+                response_deserializer=voicemesh_dot_user_dot_v1_dot_user__pb2.ListAuditEventsResponse.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer:
@@ -120,6 +125,16 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditEvents(self, request, context):
+        """ListAuditEvents lists what was done with the caller's account, voices, speech and files, newest
+        first, from the audit logs of the services that did it.
+
+        Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN); NOT_FOUND (USER_NOT_FOUND); UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +162,11 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=voicemesh_dot_user_dot_v1_dot_user__pb2.GetUsageRequest.FromString,
                     response_serializer=voicemesh_dot_user_dot_v1_dot_user__pb2.Usage.SerializeToString,
+            ),
+            'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEvents,
+                    request_deserializer=voicemesh_dot_user_dot_v1_dot_user__pb2.ListAuditEventsRequest.FromString,
+                    response_serializer=voicemesh_dot_user_dot_v1_dot_user__pb2.ListAuditEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -288,6 +308,33 @@ class UserService:
             '/voicemesh.user.v1.UserService/GetUsage',
             voicemesh_dot_user_dot_v1_dot_user__pb2.GetUsageRequest.SerializeToString,
             voicemesh_dot_user_dot_v1_dot_user__pb2.Usage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/voicemesh.user.v1.UserService/ListAuditEvents',
+            voicemesh_dot_user_dot_v1_dot_user__pb2.ListAuditEventsRequest.SerializeToString,
+            voicemesh_dot_user_dot_v1_dot_user__pb2.ListAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,12 @@ class UserServiceStub:
 
     Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); UNAVAILABLE.
     """
+    ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_user_pb2.ListAuditEventsRequest, _user_pb2.ListAuditEventsResponse]
+    """ListAuditEvents lists what was done with the caller's account, voices, speech and files, newest
+    first, from the audit logs of the services that did it.
+
+    Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN); NOT_FOUND (USER_NOT_FOUND); UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -102,6 +108,12 @@ class UserServiceAsyncStub(UserServiceStub):
     that did the work.
 
     Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); UNAVAILABLE.
+    """
+    ListAuditEvents: _aio.UnaryUnaryMultiCallable[_user_pb2.ListAuditEventsRequest, _user_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
+    """ListAuditEvents lists what was done with the caller's account, voices, speech and files, newest
+    first, from the audit logs of the services that did it.
+
+    Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN); NOT_FOUND (USER_NOT_FOUND); UNAVAILABLE.
     """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -167,6 +179,18 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         that did the work.
 
         Errors: INVALID_ARGUMENT; NOT_FOUND (USER_NOT_FOUND); UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAuditEvents(
+        self,
+        request: _user_pb2.ListAuditEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_pb2.ListAuditEventsResponse, _abc.Awaitable[_user_pb2.ListAuditEventsResponse]]:
+        """ListAuditEvents lists what was done with the caller's account, voices, speech and files, newest
+        first, from the audit logs of the services that did it.
+
+        Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN); NOT_FOUND (USER_NOT_FOUND); UNAVAILABLE.
         """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

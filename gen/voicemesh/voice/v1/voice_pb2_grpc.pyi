@@ -6,6 +6,7 @@ Voices: learned from recordings of a person, with that person's consent."""
 from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
+from voicemesh.audit.v1 import audit_pb2 as _audit_pb2
 from voicemesh.voice.v1 import voice_pb2 as _voice_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -106,6 +107,10 @@ class VoiceServiceStub:
     """SummarizeUsage adds up what the user on whose behalf a sibling calls has had learned and
     spoken.
     """
+    ReadAuditLog: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ReadAuditLogRequest, _audit_pb2.ReadAuditLogResponse]
+    """ReadAuditLog gives what the service has written into the audit log of the user on whose
+    behalf a sibling calls, newest first.
+    """
 
 @_typing.type_check_only
 class VoiceServiceAsyncStub(VoiceServiceStub):
@@ -183,6 +188,10 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
     SummarizeUsage: _aio.UnaryUnaryMultiCallable[_voice_pb2.SummarizeUsageRequest, _voice_pb2.SummarizeUsageResponse]  # type: ignore[assignment]
     """SummarizeUsage adds up what the user on whose behalf a sibling calls has had learned and
     spoken.
+    """
+    ReadAuditLog: _aio.UnaryUnaryMultiCallable[_audit_pb2.ReadAuditLogRequest, _audit_pb2.ReadAuditLogResponse]  # type: ignore[assignment]
+    """ReadAuditLog gives what the service has written into the audit log of the user on whose
+    behalf a sibling calls, newest first.
     """
 
 class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -324,6 +333,16 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_voice_pb2.SummarizeUsageResponse, _abc.Awaitable[_voice_pb2.SummarizeUsageResponse]]:
         """SummarizeUsage adds up what the user on whose behalf a sibling calls has had learned and
         spoken.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadAuditLog(
+        self,
+        request: _audit_pb2.ReadAuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.ReadAuditLogResponse, _abc.Awaitable[_audit_pb2.ReadAuditLogResponse]]:
+        """ReadAuditLog gives what the service has written into the audit log of the user on whose
+        behalf a sibling calls, newest first.
         """
 
 def add_VoiceServiceServicer_to_server(servicer: VoiceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
