@@ -151,6 +151,21 @@ async def test_a_service_sees_who_calls_and_not_the_credential(edge: Edge) -> No
     assert "authorization" not in edge.seen.metadata
 
 
+@pytest.mark.parametrize("claimed", [{}, {"x-voicemesh-address": "192.0.2.1", "x-forwarded-for": "192.0.2.1"}])
+async def test_a_service_sees_where_a_request_comes_from_and_not_what_the_client_says(edge: Edge, claimed) -> None:
+    async with edge.grpc() as channel:
+        stub = user_pb2_grpc.UserServiceStub(channel)
+        await stub.GetUser(
+            user_pb2.GetUserRequest(name="users/me"), metadata=(*edge.metadata(sub="ada"), *claimed.items())
+        )
+        signed_in = edge.seen.metadata["x-voicemesh-address"]
+        await auth_pb2_grpc.AuthServiceStub(channel).Login(
+            auth_pb2.LoginRequest(email="a@b.test", password="12345678"), metadata=tuple(claimed.items())
+        )
+
+    assert (signed_in, edge.seen.metadata["x-voicemesh-address"]) == ("127.0.0.1", "127.0.0.1")
+
+
 async def test_a_credential_without_the_scope_is_refused(edge: Edge) -> None:
     async with edge.http(signed_in=False) as client:
         response = await client.get("/v1/users/me", headers=edge.bearer(scope="files:read"))

@@ -79,6 +79,7 @@ async def ask(
     request = external_auth_pb2.CheckRequest()
     request.attributes.request.http.method = verb
     request.attributes.request.http.path = path
+    request.attributes.source.address.socket_address.address = "203.0.113.7"
     for name, value in headers.items():
         request.attributes.request.http.headers[name.replace("_", "-")] = value
     async with gateway.channel(peer) as channel:
@@ -102,6 +103,7 @@ async def test_a_good_credential_becomes_headers(gateway: Served, issuer: Issuer
 
     assert answer.status.code == code_pb2.OK
     assert headers(answer.ok_response.headers) == {
+        "x-voicemesh-address": "203.0.113.7",
         "x-voicemesh-user": "ada",
         "x-voicemesh-session": "s1",
         "x-voicemesh-scopes": "voices:read",
@@ -116,7 +118,7 @@ async def test_a_public_request_passes_as_nobody(gateway: Served) -> None:
     answer = await ask(gateway, "POST", "/v1/auth:login")
 
     assert answer.WhichOneof("http_response") == "ok_response"
-    assert not answer.ok_response.headers
+    assert headers(answer.ok_response.headers) == {"x-voicemesh-address": "203.0.113.7"}
 
 
 async def test_a_refusal_is_json_for_rest(gateway: Served) -> None:

@@ -71,6 +71,9 @@ def test_internal_methods_and_those_that_do_not_say_are_hidden(access: Access.Va
 def test_internal_methods_of_ours_are_hidden() -> None:
     assert surface.read().hidden == {
         "/voicemesh.auth.v1.AuthService/GetAccount",
+        "/voicemesh.auth.v1.AuthService/ReadAuditLog",
+        "/voicemesh.storage.v1.StorageService/ReadAuditLog",
+        "/voicemesh.voice.v1.VoiceService/ReadAuditLog",
         "/voicemesh.storage.v1.StorageService/SummarizeUsage",
         "/voicemesh.voice.v1.VoiceService/SummarizeUsage",
     }

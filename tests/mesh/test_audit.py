@@ -161,7 +161,11 @@ async def test_the_database_refuses_to_change_it(database: Database, url: str, s
 
 CHANGES = {
     "another address": ("UPDATE audit_events SET address = '198.51.100.1' WHERE number = 2", 2, "it was changed"),
-    "another time": ("UPDATE audit_events SET at = at - interval '1 microsecond' WHERE number = 2", 2, "it was changed"),
+    "another time": (
+        "UPDATE audit_events SET at = at - interval '1 microsecond' WHERE number = 2",
+        2,
+        "it was changed",
+    ),
     "other details": ("UPDATE audit_events SET details = '{}' WHERE number = 2", 2, "it was changed"),
     "another kind": ("UPDATE audit_events SET kind = 'FILE_DELETED' WHERE number = 1", 1, "it was changed"),
     "another hash": ("UPDATE audit_events SET hash = sha256('x') WHERE number = 2", 2, "it was changed"),

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from google.protobuf import timestamp_pb2
 from voicemesh.auth.v1 import auth_pb2
 from voicemesh.user.v1 import user_pb2_grpc
@@ -29,6 +30,7 @@ async def settings(answers: Answers, database: str, certificates: dict[str, Path
             listen="127.0.0.1:0",
             tls=certificates["user"],
             database_url=database,
+            page_token_key=Fernet.generate_key().decode(),
             auth_address=running["auth"].address,
             voice_address=running["voice"].address,
             storage_address=running["storage"].address,

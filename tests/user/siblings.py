@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from google.type import date_pb2
+from voicemesh.audit.v1 import audit_pb2
 from voicemesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
 from voicemesh.voice.v1 import voice_pb2, voice_pb2_grpc
@@ -29,6 +30,8 @@ class Answers:
     stored: storage_pb2.SummarizeUsageResponse = field(default_factory=storage_pb2.SummarizeUsageResponse)
     callers: list[Caller] = field(default_factory=list)
     days: list[int] = field(default_factory=list)
+    events: dict[str, list[str]] = field(default_factory=dict)
+    """Ids of the events in the audit log of each process, newest first."""
     silent: set[str] = field(default_factory=set)
     """Processes that take calls and never answer."""
     together: asyncio.Barrier | None = None
@@ -40,6 +43,15 @@ class Answers:
             await asyncio.Event().wait()
         if self.together is not None:
             await self.together.wait()
+
+    async def log(self, process: str, request: audit_pb2.ReadAuditLogRequest) -> audit_pb2.ReadAuditLogResponse:
+        await self.called(process)
+        found = [id for id in self.events.get(process, []) if not request.before or id < request.before]
+        events = [
+            audit_pb2.AuditEvent(name=f"users/{caller().user}/auditEvents/{id}", service=process)
+            for id in found[: request.limit]
+        ]
+        return audit_pb2.ReadAuditLogResponse(events=events)
 
 
 class Auth(auth_pb2_grpc.AuthServiceServicer):
@@ -53,6 +65,9 @@ class Auth(auth_pb2_grpc.AuthServiceServicer):
             raise errors.NotFound("ACCOUNT_NOT_FOUND", "there is no such account")
         return account
 
+    async def ReadAuditLog(self, request, context) -> audit_pb2.ReadAuditLogResponse:
+        return await self._answers.log("auth", request)
+
 
 class Voice(voice_pb2_grpc.VoiceServiceServicer):
     def __init__(self, answers: Answers) -> None:
@@ -63,6 +78,9 @@ class Voice(voice_pb2_grpc.VoiceServiceServicer):
         await self._answers.called("voice")
         return self._answers.spoken
 
+    async def ReadAuditLog(self, request, context) -> audit_pb2.ReadAuditLogResponse:
+        return await self._answers.log("voice", request)
+
 
 class Storage(storage_pb2_grpc.StorageServiceServicer):
     def __init__(self, answers: Answers) -> None:
@@ -72,6 +90,9 @@ class Storage(storage_pb2_grpc.StorageServiceServicer):
         self._answers.days.append(request.days)
         await self._answers.called("storage")
         return self._answers.stored
+
+    async def ReadAuditLog(self, request, context) -> audit_pb2.ReadAuditLogResponse:
+        return await self._answers.log("storage", request)
 
 
 KINDS = {

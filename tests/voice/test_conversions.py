@@ -57,7 +57,7 @@ class Ledger:
     def __init__(self) -> None:
         self.rows: dict[str, tuple[str, int, float]] = {}
 
-    async def spoke(self, work: str, owner: str, characters: int, audio_seconds: float) -> None:
+    async def spoke(self, work: str, owner: str, voice: str, characters: int, audio_seconds: float) -> None:
         """Keeps the last of each work."""
         self.rows[work] = (owner, characters, audio_seconds)
 
