@@ -162,7 +162,7 @@ async def test_the_database_refuses_to_change_it(database: Database, url: str, s
 CHANGES = {
     "another address": ("UPDATE audit_events SET address = '198.51.100.1' WHERE number = 2", 2, "it was changed"),
     "another time": (
-        "UPDATE audit_events SET at = at - interval '1 microsecond' WHERE number = 2",
+        "UPDATE audit_events SET at = at + interval '1us' WHERE number = 2",
         2,
         "it was changed",
     ),
