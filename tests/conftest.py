@@ -12,6 +12,7 @@ import pytest
 
 from services.local import certificates as authority
 from services.local import postgres as embedded
+from services.local import provenance
 from services.local.cluster import erase
 
 
@@ -46,7 +47,9 @@ def database(new_database: Callable[[], str]) -> str:
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The certificate folder of each process of the mesh, all of one CA."""
-    return authority.ensure(tmp_path_factory.mktemp("certificates"))
+    folder = tmp_path_factory.mktemp("certificates")
+    provenance.ensure(folder)
+    return authority.ensure(folder)
 
 
 @pytest.fixture

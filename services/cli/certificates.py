@@ -1,4 +1,4 @@
-"""voicemesh certificates: the development CA and a certificate per process, in a folder."""
+"""voicemesh certificates: the development CA, a certificate per process, and those that sign speech, in a folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,15 @@ import typer
 
 from services.cli.terminal import plainly, say
 from services.local import certificates as authority
+from services.local import provenance
 
 
 @plainly
 def certificates(
     folder: Annotated[Path, typer.Argument(help="Where to put them: <folder>/<process>/{tls.crt,tls.key,ca.crt}.")],
 ) -> None:
-    """Make the development CA and a certificate for each process, or renew them where it is time."""
+    """Make the development CA, a certificate for each process and those that sign speech, or renew them in time."""
     for process, place in authority.ensure(folder).items():
         say(f"{process}: {place}")
+    for process, place in provenance.ensure(folder).items():
+        say(f"{process}, for signing: {place}")

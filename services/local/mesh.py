@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from services.local import certificates, edge, ports, topology
+from services.local import certificates, edge, ports, provenance, topology
 from services.local.child import Report
 from services.local.database import Database, embedded
 from services.local.record import Entry, Identity, hold
@@ -63,6 +63,7 @@ async def mesh(
         layout = (layout or Layout()).settled()
         ports.check(layout.claims())
         tls = certificates.ensure(state.certificates)
+        provenance.ensure(state.certificates)
         async with contextlib.AsyncExitStack() as stack:
             database = None
             if layout.needs_database():
@@ -101,6 +102,7 @@ async def renew(state: State) -> None:
     while True:
         await asyncio.sleep(RENEWAL)
         await asyncio.to_thread(certificates.ensure, state.certificates)
+        await asyncio.to_thread(provenance.ensure, state.certificates)
 
 
 @contextlib.asynccontextmanager

@@ -80,6 +80,11 @@ def of(error: grpc.RpcError) -> status_pb2.Status:
 
 def reason(error: grpc.RpcError | status_pb2.Status) -> str:
     """`ErrorInfo.reason`, or the empty string."""
+    return str(info(error).reason)
+
+
+def info(error: grpc.RpcError | status_pb2.Status) -> error_details_pb2.ErrorInfo:
+    """The ErrorInfo of an error, or an empty one."""
     status = error if isinstance(error, status_pb2.Status) else of(error)
-    info = error_details_pb2.ErrorInfo()
-    return next((info.reason for detail in status.details if detail.Unpack(info)), "")
+    found = error_details_pb2.ErrorInfo()
+    return next((found for detail in status.details if detail.Unpack(found)), found)

@@ -206,5 +206,10 @@ def _request_id(text: str) -> str:
 
 def _same(before: File, sha256: str) -> File:
     if before.sha256 != sha256:
-        raise errors.InvalidArgument.of("REQUEST_ID_REUSED", "request_id", "was used before, for other content")
+        raise errors.InvalidArgument(
+            "REQUEST_ID_REUSED",
+            "request_id: was used before, for other content",
+            violations=[errors.Violation("request_id", "was used before, for other content")],
+            name=names.join("files", before.id),
+        )
     return before

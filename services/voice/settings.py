@@ -31,6 +31,14 @@ class Settings(MeshSettings):
     page_token_key: Key
     """Encrypts page tokens: 32 random bytes in URL-safe base64, the same for all replicas."""
 
+    provenance: Path | None = None
+    """Folder with `tls.crt` (a certificate for signing and those above it), `tls.key` (Ed25519 or P-256) and `ca.crt`
+    (the authority, which must sign for nobody else), with which what is spoken is signed and recognised; `provenance`
+    in the folder `tls` if unset."""
+
+    largest_verified_bytes: int = Field(default=64 * 1024 * 1024, ge=1)
+    """How large a file may be that anybody sends to have it verified."""
+
     models: Path | None = None
     """Folder of the prepared models; the user's cache if unset. `voicemesh models` prepares them."""
 
@@ -76,6 +84,11 @@ class Settings(MeshSettings):
 
     stalled_seconds: float = Field(default=20.0, gt=0)
     """After how long without a sign of life the jobs of a worker are given to another."""
+
+    @property
+    def signing(self) -> Path:
+        """The folder of the certificate that signs."""
+        return self.provenance or self.tls / "provenance"
 
     @field_validator("engine")
     @classmethod

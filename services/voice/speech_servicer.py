@@ -218,6 +218,7 @@ def to_proto(speech: Speech) -> speech_pb2.Speech:
         engine=speech.engine,
         model_hash=speech.model_hash,
         level=voice_pb2.Voice.Level.Value(speech.level or "LEVEL_UNSPECIFIED"),
+        receipt=speech.receipt,
         create_time=timestamp(speech.created_at),
         update_time=timestamp(speech.updated_at),
         ready_time=timestamp(speech.ready_at),

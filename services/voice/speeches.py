@@ -14,6 +14,7 @@ from services.voice import jobs, texts
 from services.voice.engine.port import Level, Markup, Tier, Word
 from services.voice.forms import AudioForm, check_tier
 from services.voice.jobs import Failure, Request, State
+from services.voice.receipts import Receipt
 from services.voice.voices import Voice
 
 
@@ -55,6 +56,8 @@ class Speech:
     model_hash: str
     level: str
     """How deep the learning of the voice went that spoke it; empty until then."""
+    receipt: str
+    """The signed receipt of its audio; empty until there is one."""
     created_at: datetime
     updated_at: datetime
     ready_at: datetime | None
@@ -92,6 +95,9 @@ class Spoken:
     level: str
     words: tuple[Word, ...]
     """In seconds from the start of the audio."""
+    receipt: Receipt
+    token: str
+    """The receipt, signed."""
 
 
 class LearnedVoices(Protocol):

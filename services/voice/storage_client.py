@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import IO
 
 import grpc
@@ -13,7 +14,7 @@ from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
 
 from services.mesh import deadlines, errors
 from services.mesh.identity import on_behalf
-from services.mesh.status import reason
+from services.mesh.status import info, reason
 from services.voice.voices import Found
 
 CONTRACT = "voicemesh.storage.v1.StorageService"
@@ -24,6 +25,18 @@ _PIECE = 256 * 1024
 
 class FileGone(Exception):
     """The file is not there (any more), or not the caller's."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Finished speech that is stored."""
+
+    name: str
+    """Resource name, `files/{file}`."""
+    sha256: str
+    """Of its bytes, 64 hexadecimal digits."""
+    size: int
+    """In bytes."""
 
 
 class StorageClient:
@@ -72,8 +85,11 @@ class StorageClient:
                 raise FileGone(name) from None
             raise _unavailable(error) from error
 
-    async def keep_speech(self, content: IO[bytes], content_type: str, display_name: str, request_id: str) -> str:
-        """Stores finished speech, all of a file; gives its name. The same request id and bytes are stored once."""
+    async def keep_speech(self, content: IO[bytes], content_type: str, display_name: str, request_id: str) -> Stored:
+        """Stores finished speech, all of a file. With a request id of before, what was stored then stays, and is given.
+
+        No two signatures are the same, so that speech which is spoken again differs from what it was.
+        """
 
         async def pieces() -> AsyncIterator[storage_pb2.UploadFileRequest]:
             content.seek(0)
@@ -92,8 +108,22 @@ class StorageClient:
                 pieces(), metadata=on_behalf(), timeout=deadlines.remaining(_TRANSFER_SECONDS)
             )
         except grpc.aio.AioRpcError as error:
+            if reason(error) != "REQUEST_ID_REUSED":
+                raise _unavailable(error) from error
+            file = await self._stored(info(error).metadata["name"])
+        return Stored(file.name, file.sha256, file.size_bytes)
+
+    async def _stored(self, name: str) -> storage_pb2.File:
+        """A file of finished speech. Nobody but the platform stores such: what a user has stored is not vouched for."""
+        try:
+            file = await self._stub.GetFile(
+                storage_pb2.GetFileRequest(name=name), metadata=on_behalf(), timeout=deadlines.remaining(_SECONDS)
+            )
+        except grpc.aio.AioRpcError as error:
             raise _unavailable(error) from error
-        return file.name
+        if file.purpose != storage_pb2.File.SPEECH:
+            raise RuntimeError(f"{name} is no speech, and has the request id of one")
+        return file
 
     async def remove(self, name: str) -> None:
         """Removes a file; one that is not there is fine."""

@@ -13,12 +13,14 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import IO, TypeAlias
 
 import structlog
 
-from services.mesh import errors
+from services.mesh import errors, names
 from services.mesh.identity import Caller, acting_for
+from services.voice import manifests, receipts
 from services.voice.engine import script
 from services.voice.engine.encoders import FORMATS, encoder
 from services.voice.engine.errors import EngineError
@@ -27,7 +29,9 @@ from services.voice.engine.text import sentences
 from services.voice.forms import level_at
 from services.voice.host import EngineDied, EngineHost
 from services.voice.jobs import Failure
+from services.voice.receipts import Receipt
 from services.voice.refinements import Refined, Refinement, Wish, chosen
+from services.voice.signing import Signatory
 from services.voice.speeches import Artefact, Speech, Spoken
 from services.voice.storage_client import FileGone, StorageClient
 from services.voice.store import Store
@@ -61,6 +65,8 @@ class Work:
     engine: EngineHost
     refining: Callable[[], AbstractAsyncContextManager[EngineHost]]
     """Opens an engine of its own for each refinement, which takes minutes."""
+    signatory: Signatory
+    """Vouches for finished speech; what cannot be vouched for is not kept."""
     usual: Wish = Wish.STANDARD
     """How deep a voice is refined where its creator did not say."""
 
@@ -85,9 +91,9 @@ class Work:
             with acting_for(Caller(user=refinement.owner, request_id=f"refinement-{id}")):
                 await _or_fail(self._refine(refinement), self.store.refinements, refinement, last_try)
 
-    async def _recordings(self, names: Sequence[str]) -> list[bytes]:
+    async def _recordings(self, files: Sequence[str]) -> list[bytes]:
         try:
-            return [await self.storage.read(name) for name in names]
+            return [await self.storage.read(name) for name in files]
         except FileGone as gone:
             raise GiveUp("RECORDING_GONE", f"the recording {gone} was deleted") from None
 
@@ -118,10 +124,11 @@ class Work:
         artefact = await self.store.voices.artefact(speech.owner, speech.voice)
         if artefact is None:
             raise GiveUp("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
+        self.signatory.credential()  # Before an hour of work, rather than after it.
         info, spoken, seconds, words = self.engine.info, 0, 0.0, list[Word]()
         count, characters = await asyncio.to_thread(_measured, speech.text, speech.markup)
         # Hours of speech are hundreds of megabytes: more than a worker should hold.
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as signed:
             into = encoder(speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate, file=file)
             async with (
                 Reporter(self.store.speeches, speech) as reporter,
@@ -138,14 +145,23 @@ class Work:
             await asyncio.to_thread(into.finish)
             name = f"{speech.id}.{FORMATS[speech.format].extension}"
             upload = await asyncio.to_thread(_upload_id, speech, file)
-            audio = await self.storage.keep_speech(file, into.content_type, name, upload)
+            made, made_at = receipts.origin(speech.voice, info.name, info.model_hash), datetime.now(UTC)
+            credential = self.signatory.credential()
+            carries = into.content_type in manifests.CONTENT_TYPES
+            if carries:
+                await asyncio.to_thread(manifests.embed, file, signed, into.content_type, made, made_at, credential)
+            audio = await self.storage.keep_speech(signed if carries else file, into.content_type, name, upload)
+        receipt = Receipt(names.new_id(), audio.sha256, audio.size, into.content_type, made, made_at)
+        token = receipts.issue(receipt, credential)
         level = level_at(speech.tier, artefact.level)
-        result = Spoken(audio, seconds, characters, info.name, info.model_hash, level, tuple(words))
+        result = Spoken(
+            audio.name, seconds, characters, info.name, info.model_hash, level, tuple(words), receipt, token
+        )
         if await self.store.speeches.spoken(speech.id, speech.run, result):
             return
         # Another run of the same attempt stores the same audio as the same file.
         if not await self.store.speeches.wants(speech.id, speech.attempt):
-            await self.storage.remove(audio)
+            await self.storage.remove(audio.name)
 
     async def remove(self, owner: str, name: str) -> None:
         """Removes a file of an owner. Raises one of TRANSIENT where storage does not answer."""

@@ -32,6 +32,7 @@ from services.voice.host import EngineHost, open_engine
 from services.voice.jobs import Failure
 from services.voice.queue import FILES, REFINEMENTS, SPEECHES, VOICES, Queue
 from services.voice.settings import Settings
+from services.voice.signing import Signatory
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
 from services.voice.work import TRANSIENT, Rows, Work
@@ -122,7 +123,9 @@ async def work_until(stop: asyncio.Event, settings: Settings) -> None:
         tasks.app.open_async(),
     ):
         store = Store(database, tasks)
-        work = Work(store, StorageClient(storage), engine, partial(refining, settings), settings.refinement)
+        signatory = Signatory(settings.signing)
+        signatory.credential()  # A worker that cannot sign is of no use, and says so at once.
+        work = Work(store, StorageClient(storage), engine, partial(refining, settings), signatory, settings.refinement)
         register(tasks, work, settings.job_attempts)
         if not await _loaded(engine, stop):
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,11 +15,12 @@ from psycopg.rows import tuple_row
 
 from services.mesh import names
 from services.mesh.postgres import Database, migrate, open_database
-from services.voice import queue
+from services.voice import queue, receipts
 from services.voice.engine.port import Depth, Markup, Tier, Word
 from services.voice.forms import AudioForm
 from services.voice.jobs import Failure, Request, State
 from services.voice.queue import Queue
+from services.voice.receipts import Receipt
 from services.voice.refinements import Refined
 from services.voice.settings import Settings
 from services.voice.speeches import Artefact, NewSpeech, Spoken
@@ -27,7 +30,12 @@ from services.voice.worker import rescue
 
 OWNER = names.new_id()
 WORDS = (Word(0, 3, 0.0, 0.25), Word(4, 9, 0.3, 1.4))
-SPOKEN = Spoken("files/x", 1.5, 5, "engine", "hash", "STUDIO", WORDS)
+ORIGIN = receipts.origin(names.new_id(), "engine", "hash")
+
+
+def spoken() -> Spoken:
+    receipt = Receipt(names.new_id(), "ab" * 32, 10, "audio/wav", ORIGIN, datetime.now(UTC))
+    return Spoken("files/x", 1.5, 5, "engine", "hash", "STUDIO", WORDS, receipt, f"token of {receipt.id}")
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +76,10 @@ async def test_only_the_last_run_of_a_job_may_write(store: Store, database: Data
 
     await store.speeches.progress(id, stale.run, "speaking", 50)
     await store.speeches.fail(id, stale.run, Failure("X", "x"))
-    of_stale = await store.speeches.spoken(id, stale.run, SPOKEN)
+    of_stale = await store.speeches.spoken(id, stale.run, spoken())
     before = await store.speeches.get(OWNER, id)
-    of_live = await store.speeches.spoken(id, live.run, SPOKEN)
-    again = await store.speeches.spoken(id, live.run, SPOKEN)
+    of_live = await store.speeches.spoken(id, live.run, spoken())
+    again = await store.speeches.spoken(id, live.run, spoken())
     after = await store.speeches.get(OWNER, id)
 
     assert (of_stale, of_live, again) == (False, True, False)
@@ -88,7 +96,7 @@ async def test_a_cancelled_or_deleted_speech_wants_no_audio(store: Store, databa
     await store.speeches.delete(OWNER, deleted)
 
     for id, run in zip((cancelled, deleted), runs, strict=True):
-        assert not await store.speeches.spoken(id, run, SPOKEN)
+        assert not await store.speeches.spoken(id, run, spoken())
         assert not await store.speeches.wants(id, 1)
         assert await ledger(database, id) == []
 
@@ -107,7 +115,7 @@ async def test_deleting_a_finished_speech_leaves_the_removal_of_its_audio_to_a_j
 ) -> None:
     id = await new_speech(store)
     run = (await store.speeches.begin(id, 1)).run
-    await store.speeches.spoken(id, run, Spoken(f"files/{id}", 1.0, 5, "", "", "INSTANT", ()))
+    await store.speeches.spoken(id, run, replace(spoken(), audio=f"files/{id}"))
 
     await store.speeches.delete(OWNER, id)
 
@@ -264,7 +272,7 @@ async def test_words_are_kept_with_their_speech_and_go_with_it(store: Store, dat
     id = await new_speech(store)
     before = await store.speeches.words(id)
     run = (await store.speeches.begin(id, 1)).run
-    await store.speeches.spoken(id, run, SPOKEN)
+    await store.speeches.spoken(id, run, spoken())
 
     kept, speech = await store.speeches.words(id), await store.speeches.get(OWNER, id)
     await store.speeches.delete(OWNER, id)
@@ -293,5 +301,26 @@ async def test_a_database_from_before_the_tiers_gets_them(new_database: Callable
             " WHERE (table_name, column_name) = ('speeches', 'tier')"
         )
         default = await cursor.fetchone()
-    assert applied[-1] == "0005_tiers.sql"
+    assert "0005_tiers.sql" in applied
     assert default == ("'NATURAL'::text",)
+
+
+async def test_a_receipt_is_found_by_its_audio_by_anyone_and_by_its_name_by_its_owner(
+    store: Store, database: Database
+) -> None:
+    id, result = await new_speech(store), spoken()
+    digest = names.new_id().replace("-", "") * 2
+    result = replace(result, receipt=replace(result.receipt, sha256=digest))
+    run = (await store.speeches.begin(id, 1)).run
+    before = await store.speeches.get(OWNER, id)
+    await store.speeches.spoken(id, run, result)
+    after = await store.speeches.get(OWNER, id)
+    await store.speeches.delete(OWNER, id)
+
+    assert before is not None
+    assert after is not None
+    assert (before.receipt, after.receipt) == ("", result.token)
+    assert await store.receipts.of_audio(digest) == result.token
+    assert await store.receipts.of_audio("00" * 32) is None
+    assert await store.receipts.get(OWNER, result.receipt.id) == result.token
+    assert await store.receipts.get(names.new_id(), result.receipt.id) is None

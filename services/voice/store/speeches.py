@@ -12,6 +12,7 @@ from services.mesh.postgres import Database
 from services.voice.engine.port import Markup, Tier, Word
 from services.voice.queue import SPEECHES, Queue
 from services.voice.speeches import NewSpeech, Speech, Spoken
+from services.voice.store.receipts import keep_within
 from services.voice.store.rows import JobRows, job_columns
 
 _COLUMNS = """
@@ -19,8 +20,10 @@ SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, {text} 
        t.markup, t.format, t.sample_rate, t.speed, t.tier,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash, t.level,
+       coalesce(p.token, '') AS receipt,
        t.created_at, t.updated_at, t.ready_at, t.attempt, t.run
   FROM speeches t
+  LEFT JOIN receipts p ON p.id = t.receipt
 """
 _SELECT = _COLUMNS.format(text="t.text")
 # A page of whole texts would be larger than a gRPC message may be.
@@ -115,7 +118,7 @@ class SpeechRows(JobRows[Speech]):
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "UPDATE speeches SET state = 'READY', stage = '', progress_percent = 100, audio = %s,"
-                " audio_seconds = %s, characters = %s, engine = %s, model_hash = %s, level = %s,"
+                " audio_seconds = %s, characters = %s, engine = %s, model_hash = %s, level = %s, receipt = %s,"
                 " ready_at = now(), updated_at = now()"
                 " WHERE id = %s AND run = %s AND state = 'PROCESSING' RETURNING owner",
                 [
@@ -125,6 +128,7 @@ class SpeechRows(JobRows[Speech]):
                     result.engine,
                     result.model_hash,
                     result.level,
+                    result.receipt.id,
                     id,
                     run,
                 ],
@@ -132,6 +136,7 @@ class SpeechRows(JobRows[Speech]):
             row = await cursor.fetchone()
             if row is None:
                 return False
+            await keep_within(connection, row[0], result.receipt, result.token)
             await connection.execute(
                 "INSERT INTO usage_ledger (work, owner, characters, audio_seconds) VALUES (%s, %s, %s, %s)",
                 [id, row[0], result.characters, result.audio_seconds],
