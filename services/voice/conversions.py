@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Final, Protocol
 
 from services.mesh import errors
 from services.voice import speaking
+from services.voice.engine import languages
 from services.voice.forms import AudioForm
 from services.voice.host import EngineHost
 from services.voice.speaking import Ledger, Piece
 from services.voice.speeches import Artefact
 from services.voice.storage_client import FileGone
 from services.voice.voices import Found
+
+LANGUAGES: Final = languages.ENGLISH
+"""Of recordings, whatever else the engine speaks: their sounds are found by the English reader."""
 
 
 class Recordings(Protocol):

@@ -126,8 +126,11 @@ def _do(engine: Engine, request: list[Any], answer: Callable[[str, Any], None], 
             for chunk in chunks:
                 answer("chunk", chunk)
         else:
-            artefact, text, speed, markup, tier = arguments
-            for chunk in engine.speak(artefact, text, markup=markup, speed=speed, tier=tier, cancelled=cancelled):
+            artefact, text, speed, markup, tier, language = arguments
+            chunks = engine.speak(
+                artefact, text, language=language, markup=markup, speed=speed, tier=tier, cancelled=cancelled
+            )
+            for chunk in chunks:
                 answer("chunk", chunk)
         answer("end", None)
     except Cancelled:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.mesh import errors
 from services.voice.engine.encoders import FORMATS
-from services.voice.engine.port import Level, Tier
+from services.voice.engine.port import Language, Level, Tier
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ def form(format: str, sample_rate: int, speed: float, tier: str, *, field: str) 
     return AudioForm(format, rate, speed or 1.0, Tier(tier))
 
 
-def check_tier(tier: Tier, tiers: Callable[[], frozenset[Tier]]) -> None:
-    """Lets a tier pass that the engine offers; `tiers` is asked only where not every engine does.
+def check_tier(tier: Tier, language: Language, tiers: Callable[[], frozenset[Tier]]) -> None:
+    """Lets a tier pass that the engine offers for a language; `tiers` is asked only where not every engine does.
 
     Raises:
         FailedPrecondition: it does not offer it (TIER_UNSUPPORTED).
         Unavailable: the engine is starting (ENGINE_NOT_READY).
     """
-    if tier is not Tier.NATURAL and tier not in tiers():
+    if tier is not Tier.NATURAL and tier not in tiers() & language.tiers:
         raise errors.FailedPrecondition(
-            "TIER_UNSUPPORTED", f"this engine does not speak at the tier {tier}", tier=tier.value
+            "TIER_UNSUPPORTED", f"this engine does not speak {language.tag} at the tier {tier}", tier=tier.value
         )
 
 

@@ -18,7 +18,7 @@ import structlog
 from services.mesh import errors
 from services.voice import engine_process
 from services.voice.engine.errors import EngineFailed
-from services.voice.engine.port import Chunk, Depth, Enrolment, Markup, Refinement, Tier
+from services.voice.engine.port import DEFAULT_LANGUAGE, Chunk, Depth, Enrolment, Markup, Refinement, Tier
 from services.voice.engine_thread import EngineDied, EngineInfo, EngineThread, Serve
 
 __all__ = ["EngineDied", "EngineHost", "EngineInfo", "open_engine"]
@@ -126,6 +126,7 @@ class EngineHost:
         speed: float,
         markup: Markup = Markup.PLAIN,
         tier: Tier = Tier.NATURAL,
+        language: str = DEFAULT_LANGUAGE,
     ) -> AsyncGenerator[Chunk, None]:
         """Speaks a text, a sentence at a time.
 
@@ -134,7 +135,7 @@ class EngineHost:
             EngineDied: the process ended in the middle, or was ended because it gave no answer.
             ResourceExhausted: the line is full, or does not move (ENGINE_BUSY).
         """
-        async with aclosing(self._call("speak", artefact, text, speed, markup, tier)) as answers:
+        async with aclosing(self._call("speak", artefact, text, speed, markup, tier, language)) as answers:
             async for _, chunk in answers:
                 yield chunk
 

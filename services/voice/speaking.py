@@ -11,7 +11,7 @@ from typing import Protocol
 from services.mesh import errors, names
 from services.voice.engine.encoders import encoder
 from services.voice.engine.errors import ArtefactMismatch, EngineError, EngineFailed, RecordingError, TextError
-from services.voice.engine.port import Chunk, Markup, Word
+from services.voice.engine.port import DEFAULT_LANGUAGE, Chunk, Markup, Word
 from services.voice.forms import AudioForm
 from services.voice.host import EngineDied, EngineHost
 from services.voice.speeches import Artefact
@@ -46,6 +46,7 @@ async def speak(
     engine: EngineHost,
     ledger: Ledger,
     markup: Markup = Markup.PLAIN,
+    language: str = DEFAULT_LANGUAGE,
 ) -> AsyncGenerator[Piece, None]:
     """Encoded audio, in pieces of at most 64 KiB, each with the media type of the whole.
 
@@ -61,9 +62,9 @@ async def speak(
         Unavailable: the engine died or is starting (ENGINE_DIED, ENGINE_NOT_READY).
     """
     rate = engine.info.sample_rate
-    chunks = engine.speak(artefact.content, text, form.speed, markup, form.tier)
+    chunks = engine.speak(artefact.content, text, form.speed, markup, form.tier, language)
     field = "ssml" if markup is Markup.SSML else "text"
-    characters = counted(text, markup)
+    characters = counted(text, markup, language)
     pieces = encoded(owner, artefact.voice, chunks, characters, form, rate=rate, ledger=ledger, text_field=field)
     async with aclosing(pieces):
         async for piece in pieces:

@@ -88,27 +88,36 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self, request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest
     ) -> tuple[speeches.Artefact, port.Tier, AsyncGenerator[speaking.Piece, None]]:
         owner = caller().user
-        texts.language(request.language_code, self._languages)
+        language = texts.language(request.language_code, self._languages)
         text, markup = _written(request)
-        await texts.check(text, field="ssml" if request.ssml else "text", markup=markup)
+        await texts.check(text, field="ssml" if request.ssml else "text", markup=markup, language=language.tag)
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         artefact = await speeches.artefact(owner, voice, voices=self._voices)
-        forms.check_tier(form.tier, self._tiers)
-        audio = speaking.speak(owner, artefact, text, form, markup=markup, engine=self._engine, ledger=self._usage)
+        forms.check_tier(form.tier, language, self._tiers)
+        audio = speaking.speak(
+            owner,
+            artefact,
+            text,
+            form,
+            markup=markup,
+            language=language.tag,
+            engine=self._engine,
+            ledger=self._usage,
+        )
         return artefact, form.tier, audio
 
     async def Convert(
         self, request: speech_pb2.ConvertRequest, context: Context
     ) -> AsyncIterator[httpbody_pb2.HttpBody]:
         owner = caller().user
-        texts.language(request.language_code, self._languages)
+        language = texts.language(request.language_code, lambda: conversions.LANGUAGES)
         if request.transcript:
             await texts.check(request.transcript, field="transcript")
         form = _form(request.audio_config, "audio_config")
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         # No engine converts at another tier, and none that is asked for may be passed over.
-        forms.check_tier(form.tier, lambda: frozenset({port.Tier.NATURAL}))
+        forms.check_tier(form.tier, language, lambda: frozenset({port.Tier.NATURAL}))
         audio = conversions.convert(
             owner,
             await speeches.artefact(owner, voice, voices=self._voices),
@@ -126,13 +135,13 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
                 yield body
 
     async def CreateSpeech(self, request: speech_pb2.CreateSpeechRequest, context: Context) -> speech_pb2.Speech:
-        texts.language(request.language_code, self._languages)
         text, markup = _written(request.speech)
         new = NewSpeech(
             owner=caller().user,
             voice=names.id_of(request.speech.voice, "voices", "VOICE_NOT_FOUND"),
             text=text,
             markup=markup,
+            language=texts.language(request.language_code, self._languages),
             form=_form(request.speech.audio_config, "speech.audio_config"),
             request=Request(request.request_id, digest(request)),
         )
@@ -219,6 +228,7 @@ def to_proto(speech: Speech) -> speech_pb2.Speech:
         model_hash=speech.model_hash,
         level=voice_pb2.Voice.Level.Value(speech.level or "LEVEL_UNSPECIFIED"),
         receipt=speech.receipt,
+        language_code=speech.language,
         create_time=timestamp(speech.created_at),
         update_time=timestamp(speech.updated_at),
         ready_time=timestamp(speech.ready_at),

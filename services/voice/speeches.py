@@ -11,7 +11,7 @@ from typing import Protocol
 from services.mesh import errors
 from services.mesh.pages import Page
 from services.voice import jobs, texts
-from services.voice.engine.port import Level, Markup, Tier, Word
+from services.voice.engine.port import Language, Level, Markup, Tier, Word
 from services.voice.forms import AudioForm, check_tier
 from services.voice.jobs import Failure, Request, State
 from services.voice.receipts import Receipt
@@ -27,6 +27,7 @@ class NewSpeech:
     """Id of the voice."""
     text: str
     markup: Markup
+    language: Language
     form: AudioForm
     request: Request
 
@@ -40,6 +41,8 @@ class Speech:
     voice: str
     text: str
     markup: Markup
+    language: str
+    """The tag of one of the engine's."""
     format: str
     sample_rate: int
     speed: float
@@ -184,12 +187,13 @@ async def create(
             (TIER_UNSUPPORTED).
         Unavailable: a tier that not every engine has is asked of one that is starting (ENGINE_NOT_READY).
     """
-    await texts.check(new.text, field="speech.ssml" if new.markup is Markup.SSML else "speech.text", markup=new.markup)
+    field = "speech.ssml" if new.markup is Markup.SSML else "speech.text"
+    await texts.check(new.text, field=field, markup=new.markup, language=new.language.tag)
     before = await store.of_request(new.owner, new.request)
     if before is not None:
         return before
     await artefact(new.owner, new.voice, voices=voices)
-    check_tier(new.form.tier, tiers)
+    check_tier(new.form.tier, new.language, tiers)
     return await store.insert(new)
 
 

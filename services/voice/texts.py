@@ -11,8 +11,8 @@ from services.voice.engine.errors import TextError
 from services.voice.engine.port import Language, Markup
 
 
-async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN) -> None:
-    """Lets a text pass that the engine can speak.
+async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN, language: str = languages.DEFAULT.tag) -> None:
+    """Lets a text pass that the engine can speak, in a language by its tag.
 
     Raises:
         InvalidArgument: it holds nothing to speak, or a script that cannot be spoken here (TEXT_EMPTY,
@@ -20,12 +20,12 @@ async def check(text: str, *, field: str, markup: Markup = Markup.PLAIN) -> None
     """
     try:
         # A long text takes tens of milliseconds, in which nothing else would be answered.
-        await asyncio.to_thread(script.read, text, markup)
+        await asyncio.to_thread(script.read, text, markup, language)
     except TextError as error:
         raise refused(error, field) from None
 
 
-def language(tag: str, known: Callable[[], Sequence[Language]]) -> str:
+def language(tag: str, known: Callable[[], Sequence[Language]]) -> Language:
     """The language that a request asks for; `known`, those of the engine, is asked only where it names one.
 
     Raises:
@@ -47,6 +47,6 @@ def refused(error: TextError, field: str) -> errors.InvalidArgument:
     return refusal
 
 
-def counted(text: str, markup: Markup) -> int:
+def counted(text: str, markup: Markup, language: str) -> int:
     """How many characters of usage a text comes to: all, of SSML those that are not markup."""
-    return len(script.read(text, markup).words.text)
+    return len(script.read(text, markup, language).words.text)

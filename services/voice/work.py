@@ -21,11 +21,10 @@ import structlog
 from services.mesh import errors, names
 from services.mesh.identity import Caller, acting_for
 from services.voice import manifests, receipts
-from services.voice.engine import script
+from services.voice.engine import script, writings
 from services.voice.engine.encoders import FORMATS, encoder
 from services.voice.engine.errors import EngineError
-from services.voice.engine.port import Level, Markup, Word
-from services.voice.engine.text import sentences
+from services.voice.engine.port import Level, Word
 from services.voice.forms import level_at
 from services.voice.host import EngineDied, EngineHost
 from services.voice.jobs import Failure
@@ -126,14 +125,16 @@ class Work:
             raise GiveUp("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
         self.signatory.credential()  # Before an hour of work, rather than after it.
         info, spoken, seconds, words = self.engine.info, 0, 0.0, list[Word]()
-        count, characters = await asyncio.to_thread(_measured, speech.text, speech.markup)
+        count, characters = await asyncio.to_thread(_measured, speech)
         # Hours of speech are hundreds of megabytes: more than a worker should hold.
         with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as signed:
             into = encoder(speech.format, source_rate=info.sample_rate, sample_rate=speech.sample_rate, file=file)
             async with (
                 Reporter(self.store.speeches, speech) as reporter,
                 aclosing(
-                    self.engine.speak(artefact.content, speech.text, speech.speed, speech.markup, speech.tier)
+                    self.engine.speak(
+                        artefact.content, speech.text, speech.speed, speech.markup, speech.tier, speech.language
+                    )
                 ) as audible,
             ):
                 async for chunk in audible:
@@ -222,10 +223,11 @@ async def _or_fail(work: Awaitable[None], rows: Rows, job: Job, last_try: bool) 
         await rows.fail(job.id, job.run, Failure("INTERNAL", "the platform failed at this; its log says why"))
 
 
-def _measured(text: str, markup: Markup) -> tuple[int, int]:
-    """(sentences, characters) of a text, neither 0."""
-    read = script.read(text, markup)
-    count = sum(1 for passage in read.passages for _ in sentences(passage.text.text))
+def _measured(speech: Speech) -> tuple[int, int]:
+    """(sentences, characters) of its text, neither 0."""
+    read = script.read(speech.text, speech.markup, speech.language)
+    writing = writings.of(speech.language)
+    count = sum(1 for passage in read.passages for _ in writing.sentences(passage.text.text))
     return max(1, count), len(read.words.text)
 
 

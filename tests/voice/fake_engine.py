@@ -14,6 +14,7 @@ import numpy as np
 from services.voice import engine_process
 from services.voice.engine.errors import Cancelled, RefinementUnavailable, Silent, TextEmpty, TranscriptUnclear
 from services.voice.engine.port import (
+    DEFAULT_LANGUAGE,
     CancelCheck,
     Chunk,
     Depth,
@@ -97,6 +98,7 @@ class FakeEngine:
         artefact: bytes,
         text: str,
         *,
+        language: str = DEFAULT_LANGUAGE,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
         tier: Tier = Tier.NATURAL,

@@ -20,7 +20,8 @@ from voicemesh.voice.v1 import speech_pb2, voice_pb2
 from services.mesh import errors, names
 from services.mesh.status import reason
 from services.voice import forms
-from services.voice.engine import port
+from services.voice.engine import japanese, languages, port
+from services.voice.engine.port import JAPANESE
 from tests.peers import Metadata, signed_in
 from tests.voice.conftest import SAMPLE, Platform
 
@@ -157,8 +158,8 @@ async def test_only_languages_that_are_listed_are_spoken(
     speech = {"voice": voice.name, "text": TEXT}
     recording = voice.recordings[0]
 
-    assert spoken == ["en-US"]
-    for code, why in (("ja-JP", "LANGUAGE_UNSUPPORTED"), ("no language", "INVALID_FIELDS")):
+    assert spoken == ["en-US"] + [JAPANESE] * (not japanese.language().needs)
+    for code, why in (("fr-FR", "LANGUAGE_UNSUPPORTED"), ("no language", "INVALID_FIELDS")):
         for call in (
             speak(platform, bob, name=voice.name, text=TEXT, language_code=code),
             platform.speeches.SpeakWithTimestamps(
@@ -175,7 +176,55 @@ async def test_only_languages_that_are_listed_are_spoken(
                 await call
             assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
             assert reason(raised.value) == why
+    with pytest.raises(grpc.aio.AioRpcError, match="spoken are: en-US") as raised:
+        convert = speech_pb2.ConvertRequest(name=voice.name, recording=recording, language_code=JAPANESE)
+        await platform.speeches.Convert(convert, metadata=bob).read()
+    assert reason(raised.value) == "LANGUAGE_UNSUPPORTED"
     assert await speak(platform, bob, name=voice.name, text="Hello.", language_code=spoken[0])
+
+
+@pytest.mark.skipif(bool(japanese.language().needs), reason=f"needs {japanese.language().needs}")
+async def test_japanese_is_spoken_at_once_and_by_a_job(
+    platform: Platform, bob: Metadata, voice: voice_pb2.Voice
+) -> None:
+    text = "今朝は早く起きました。散歩をしました。"
+    streamed = platform.speeches.SpeakWithTimestamps(
+        speech_pb2.SpeakWithTimestampsRequest(name=voice.name, text=text, language_code="ja"), metadata=bob
+    )
+    words = [word.text async for response in streamed for word in response.words]
+    speech = {"voice": voice.name, "text": text}
+    created = await platform.speeches.CreateSpeech(
+        speech_pb2.CreateSpeechRequest(speech=speech, language_code="ja-jp"), metadata=bob
+    )
+    ready = await finished(platform, bob, created.name)
+    kept = await platform.speeches.GetSpeechTimestamps(
+        speech_pb2.GetSpeechTimestampsRequest(name=f"{ready.name}/timestamps"), metadata=bob
+    )
+
+    assert "".join(words) == text.replace("。", "")
+    assert created.language_code == ready.language_code == JAPANESE
+    assert (ready.state, ready.characters) == (speech_pb2.Speech.READY, len(text))
+    assert [word.text for word in kept.words] == words
+    assert 2 < ready.duration.ToTimedelta().total_seconds() < 7
+
+
+@pytest.mark.skipif(bool(japanese.language().needs), reason=f"needs {japanese.language().needs}")
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"text": "今朝は"}, "TEXT_UNSUPPORTED_SCRIPT"),
+        ({"text": "안녕", "language_code": JAPANESE}, "TEXT_UNSUPPORTED_SCRIPT"),
+        ({"text": "はい", "language_code": JAPANESE, "audio_config": {"tier": Tier.FAST}}, "TIER_UNSUPPORTED"),
+        ({"ssml": "<speak><say-as interpret-as='date'>1</say-as></speak>", "language_code": "ja"}, "SSML_UNSUPPORTED"),
+    ],
+)
+async def test_what_japanese_has_not_is_refused(
+    platform: Platform, bob: Metadata, voice: voice_pb2.Voice, fields: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await speak(platform, bob, name=voice.name, **fields)
+
+    assert reason(raised.value) == why
 
 
 async def test_speak_faster_is_shorter(platform: Platform, bob: Metadata, voice: voice_pb2.Voice) -> None:
@@ -233,11 +282,13 @@ async def test_a_tier_that_nobody_knows_is_refused(platform: Platform, bob: Meta
 
 def test_a_tier_that_the_engine_lacks_is_refused_and_natural_asks_nobody() -> None:
     with pytest.raises(errors.FailedPrecondition) as raised:
-        forms.check_tier(port.Tier.FAST, lambda: frozenset({port.Tier.NATURAL}))
+        forms.check_tier(port.Tier.FAST, languages.DEFAULT, lambda: frozenset({port.Tier.NATURAL}))
 
     assert raised.value.reason == "TIER_UNSUPPORTED"
-    forms.check_tier(port.Tier.FAST, lambda: frozenset(port.Tier))
-    forms.check_tier(port.Tier.NATURAL, lambda: pytest.fail("asked"))
+    with pytest.raises(errors.FailedPrecondition, match="does not speak xx at the tier FAST"):
+        forms.check_tier(port.Tier.FAST, port.Language("xx", "", frozenset()), lambda: frozenset(port.Tier))
+    forms.check_tier(port.Tier.FAST, languages.DEFAULT, lambda: frozenset(port.Tier))
+    forms.check_tier(port.Tier.NATURAL, languages.DEFAULT, lambda: pytest.fail("asked"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Studio voices are nearer than instant ones; accent and melody are stock in both 
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from . import artefact as artefacts
-from . import conversion, equaliser, languages, level, pieces, reference, seams, selection, speaker, timing
+from . import conversion, equaliser, japanese, languages, level, pieces, reference, seams, selection, speaker, timing
 from . import script as scripts
 from .assets import Assets
 from .assets import load as load_assets
@@ -27,6 +27,8 @@ from .phonemes import Phonemes
 from .pieces import Piece
 from .pitch import Pitch
 from .port import (
+    DEFAULT_LANGUAGE,
+    JAPANESE,
     MAXIMUM_CONVERSION_S,
     MAXIMUM_SPEED,
     MINIMUM_SPEED,
@@ -34,6 +36,7 @@ from .port import (
     Chunk,
     Depth,
     Enrolment,
+    Language,
     Markup,
     Progress,
     Refinement,
@@ -43,6 +46,7 @@ from .port import (
     never,
     unheard,
 )
+from .reader import Reader
 from .speaker import SpeakerEncoder
 from .studio.refine import Refiner
 from .timbres import Timbres
@@ -56,7 +60,6 @@ class KokoroEngine:
 
     name: str = NAME
     sample_rate: int = RATE
-    languages = languages.ENGLISH
     tiers: frozenset[Tier] = frozenset(Tier)
 
     def __init__(self, assets: Assets, *, threads: int | None = None, maximum_seconds: float = 600.0) -> None:
@@ -69,6 +72,11 @@ class KokoroEngine:
         self._fast = Fast(assets.fast, threads=count)
         self._listen = partial(reference.listen, encoder=self._encoder, maximum_seconds=maximum_seconds)
         self._phonemes = Phonemes(assets.vocabulary())
+        self.languages: tuple[Language, ...] = (languages.DEFAULT, japanese.language())
+        self._readers: Mapping[str, Reader] = {
+            DEFAULT_LANGUAGE: self._phonemes,
+            JAPANESE: japanese.Reader(assets.vocabulary()),
+        }
         self._packs = assets.styles()
         self._timbres = Timbres(assets.decoder, self._model.affines.offset.size)
         self._attunement = Attunement(assets, self._model, threads=count)
@@ -154,6 +162,7 @@ class KokoroEngine:
         artefact: bytes,
         text: str,
         *,
+        language: str = DEFAULT_LANGUAGE,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
         tier: Tier = Tier.NATURAL,
@@ -161,14 +170,17 @@ class KokoroEngine:
     ) -> Iterator[Chunk]:
         """See `port.Engine.speak`."""
         voice = self._voice(artefact)
-        script = scripts.read(text, markup)
-        found = pieces.of(script, self._phonemes)
+        asked = languages.chosen(language, self.languages)
+        reader = self._readers[asked.tag]
+        script = scripts.read(text, markup, asked.tag)
+        found = pieces.of(script, reader)
         if not MINIMUM_SPEED <= speed <= MAXIMUM_SPEED:
             raise SpeedOutOfRange(f"the speed must lie between {MINIMUM_SPEED} and {MAXIMUM_SPEED}, not {speed}")
-        if tier not in self.tiers:
-            raise TierUnsupported(f"{self.name} does not speak at the tier {tier}", tier=str(tier))
+        if tier not in self.tiers & asked.tiers:
+            raise TierUnsupported(f"{self.name} does not speak {asked.tag} at the tier {tier}", tier=str(tier))
         timbre = None if tier is Tier.FAST else self._timbre(voice, artefact)
-        return self._spoken(voice, timbre, found, Source(script.words), speed, tier, cancelled)
+        source = Source(script.words, spaced=reader.writing.SPACED)
+        return self._spoken(voice, timbre, found, source, speed, tier, cancelled)
 
     def convert(
         self,

@@ -12,19 +12,20 @@ Each check raises AssertionError, or the error that it came upon. Bounds are on 
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 
+from .claims import assert_audio, raises
 from .errors import (
     ArtefactCorrupt,
     ArtefactMismatch,
     Cancelled,
     ConversionUnavailable,
     EngineError,
+    LanguageUnsupported,
     NotAudio,
     RecordingError,
     RefinementUnavailable,
@@ -34,7 +35,7 @@ from .errors import (
     TextError,
     TierUnsupported,
 )
-from .port import MAXIMUM_SPEED, MINIMUM_SPEED, Chunk, Engine, Enrolment, Markup, Refines, Samples, Tier, whole
+from .port import MAXIMUM_SPEED, MINIMUM_SPEED, Engine, Enrolment, Markup, Refines, Samples, Tier, whole
 
 SENTENCE: Final = "It was nearly midnight when she opened the letter."
 SENTENCES: Final = "The first is short. So is the second. The third ends it. Nobody should hear the fourth."
@@ -124,20 +125,20 @@ def keeps_no_recording(subject: Subject) -> None:
 
 
 def refuses_what_is_no_recording(subject: Subject) -> None:
-    with _raises(NotAudio):
+    with raises(NotAudio):
         subject.engine.enrol([b"This is a letter, not a recording. " * 50])
-    with _raises(RecordingError):
+    with raises(RecordingError):
         subject.engine.enrol([])
 
 
 def stops_learning_when_cancelled(subject: Subject) -> None:
-    with _raises(Cancelled):
+    with raises(Cancelled):
         subject.engine.enrol(subject.recordings, cancelled=lambda: True)
 
 
 def speaks_mono_float_within_bounds(subject: Subject) -> None:
     chunks = list(subject.engine.speak(subject.enrolment.artefact, SENTENCE, tier=subject.tier))
-    _assert_audio(chunks)
+    assert_audio(chunks)
     spoken = whole(chunks)
     assert 0 < spoken.size < LONGEST_SECONDS * subject.engine.sample_rate
     assert np.abs(spoken).max() > 1e-4, "something is heard"
@@ -159,19 +160,26 @@ def speaks_at_the_bounds_of_speed(subject: Subject) -> None:
 
 def refuses_other_speeds(subject: Subject) -> None:
     for speed in (0.0, MINIMUM_SPEED - 0.01, MAXIMUM_SPEED + 0.01, -1.0, float("nan"), float("inf")):
-        with _raises(SpeedOutOfRange):
+        with raises(SpeedOutOfRange):
             subject.engine.speak(subject.enrolment.artefact, SENTENCE, speed=speed, tier=subject.tier)
 
 
 def refuses_tiers_that_it_has_not(subject: Subject) -> None:
     for tier in set(Tier) - subject.engine.tiers:
-        with _raises(TierUnsupported):
+        with raises(TierUnsupported):
             subject.engine.speak(subject.enrolment.artefact, SENTENCE, tier=tier)
+
+
+def refuses_languages_that_it_has_not(subject: Subject) -> None:
+    # Of the tags that RFC 5646 keeps for private use.
+    for tag in ("qaa", *(language.tag for language in subject.engine.languages if language.needs)):
+        with raises(LanguageUnsupported):
+            subject.engine.speak(subject.enrolment.artefact, SENTENCE, language=tag, tier=subject.tier)
 
 
 def refuses_text_without_words(subject: Subject) -> None:
     for text in ("", "  \n", "😀", "\u200d"):
-        with _raises(TextEmpty):
+        with raises(TextEmpty):
             subject.engine.speak(subject.enrolment.artefact, text, tier=subject.tier)
 
 
@@ -181,11 +189,11 @@ def speaks_odd_text_or_refuses_it(subject: Subject) -> None:
             chunks = subject.engine.speak(subject.enrolment.artefact, text, tier=subject.tier)
         except TextError:
             continue
-        _assert_audio(list(chunks))
+        assert_audio(list(chunks))
 
 
 def refuses_a_foreign_artefact(subject: Subject) -> None:
-    with _raises(ArtefactMismatch):
+    with raises(ArtefactMismatch):
         subject.engine.speak(subject.foreign, SENTENCE, tier=subject.tier)
 
 
@@ -194,19 +202,19 @@ def refuses_a_damaged_artefact(subject: Subject) -> None:
     flipped = bytearray(artefact)
     flipped[len(artefact) // 2] ^= 1
     for damaged in (b"", artefact[:-1], artefact + b"\0", bytes(flipped), b"PK\x03\x04" * 100, bytes(len(artefact))):
-        with _raises(ArtefactCorrupt):
+        with raises(ArtefactCorrupt):
             subject.engine.speak(damaged, SENTENCE, tier=subject.tier)
 
 
 def stops_speaking_when_cancelled(subject: Subject) -> None:
-    with _raises(Cancelled):
+    with raises(Cancelled):
         list(subject.engine.speak(subject.enrolment.artefact, SENTENCE, tier=subject.tier, cancelled=lambda: True))
     stop = threading.Event()
     chunks = subject.engine.speak(subject.enrolment.artefact, SENTENCES, tier=subject.tier, cancelled=stop.is_set)
     next(chunks)
     stop.set()
     # What was ready already may still come; no other.
-    with _raises(Cancelled):
+    with raises(Cancelled):
         next(chunks)
         next(chunks)
 
@@ -230,17 +238,17 @@ def serves_several_threads(subject: Subject) -> None:
 def refines_or_says_that_it_cannot(subject: Subject) -> None:
     # What a fit makes is for the engine's own tests, since it takes minutes.
     if subject.engine.refines is Refines.NEVER:
-        with _raises(RefinementUnavailable):
+        with raises(RefinementUnavailable):
             subject.engine.refine(subject.enrolment.artefact, subject.recordings)
     else:
-        with _raises(ArtefactCorrupt):
+        with raises(ArtefactCorrupt):
             subject.engine.refine(b"", subject.recordings)
 
 
 def converts_or_says_that_it_cannot(subject: Subject) -> None:
     expected: type[EngineError] = ArtefactCorrupt if subject.converts else ConversionUnavailable
     artefact = b"" if subject.converts else subject.enrolment.artefact
-    with _raises(expected):
+    with raises(expected):
         subject.engine.convert(artefact, subject.recordings[0])
 
 
@@ -250,8 +258,8 @@ def reads_ssml_or_refuses_all_of_it(subject: Subject) -> None:
         chunks = subject.engine.speak(artefact, ssml, markup=Markup.SSML, tier=subject.tier)
     except SsmlUnsupported:
         return
-    _assert_audio(list(chunks))
-    with _raises(TextError):
+    assert_audio(list(chunks))
+    with raises(TextError):
         subject.engine.speak(artefact, "<speak>Hello there.", markup=Markup.SSML, tier=subject.tier)
 
 
@@ -267,6 +275,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     speaks_at_the_bounds_of_speed,
     refuses_other_speeds,
     refuses_tiers_that_it_has_not,
+    refuses_languages_that_it_has_not,
     refuses_text_without_words,
     speaks_odd_text_or_refuses_it,
     refuses_a_foreign_artefact,
@@ -278,21 +287,3 @@ CHECKS: Final[tuple[Check, ...]] = (
     converts_or_says_that_it_cannot,
     reads_ssml_or_refuses_all_of_it,
 )
-
-
-def _assert_audio(chunks: Sequence[Chunk]) -> None:
-    assert chunks, "there is at least one chunk"
-    for chunk in chunks:
-        assert chunk.samples.dtype == np.float32
-        assert chunk.samples.ndim == 1
-        assert np.isfinite(chunk.samples).all()
-        assert np.abs(chunk.samples).max(initial=0) <= 1
-
-
-@contextmanager
-def _raises(expected: type[EngineError]) -> Iterator[None]:
-    try:
-        yield
-    except expected:
-        return
-    raise AssertionError(f"{expected.__name__} was expected and nothing was raised")

@@ -130,11 +130,21 @@ class SsmlMalformed(TextError):
 
     reason = "SSML_MALFORMED"
 
+    @classmethod
+    def at(cls, what: str, element: str, place: int) -> "SsmlMalformed":
+        """The refusal of an element that begins at this character."""
+        return cls(f"{what} (character {place})", element=element, position=str(place))
+
 
 class SsmlUnsupported(TextError):
     """The SSML asks for what this engine does not do."""
 
     reason = "SSML_UNSUPPORTED"
+
+    @classmethod
+    def at(cls, what: str, element: str, place: int) -> "SsmlUnsupported":
+        """The refusal of what an element that begins at this character asks for."""
+        return cls(f"{what} at character {place} is not supported", element=element, position=str(place))
 
 
 class SpeedOutOfRange(EngineError):

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from .errors import LanguageUnsupported
-from .port import Language
+from .port import DEFAULT_LANGUAGE, Language
 
-DEFAULT: Final = "en-US"
+DEFAULT: Final = Language(DEFAULT_LANGUAGE)
 """What a text is in that is said to be in none."""
-ENGLISH: Final = (Language(DEFAULT),)
+ENGLISH: Final = (DEFAULT,)
 """All that an engine knows that has nothing but an English reader."""
 
 
-def chosen(tag: str, known: Sequence[Language]) -> str:
-    """The tag, as the engine writes it, of the language that `tag` asks for.
+def chosen(tag: str, known: Sequence[Language]) -> Language:
+    """The language that `tag` asks for.
 
     Case does not matter (RFC 5646, 2.1.1). A language alone ("en") means the first of its regions that is known, and
     one that is known without a region ("ja") is spoken for all of its regions ("ja-JP"). Nothing else stands for
@@ -29,7 +29,7 @@ def chosen(tag: str, known: Sequence[Language]) -> str:
         if wanted in (own, own.split("-")[0]) or _without_region(wanted) == own:
             if language.needs:
                 raise _unsupported(f"{tag} is spoken once {language.needs} is installed", known, needs=language.needs)
-            return language.tag
+            return language
     raise _unsupported(f"{tag} is not spoken here", known)
 
 

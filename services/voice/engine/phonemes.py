@@ -9,9 +9,11 @@ from typing import Any, Final
 from hibari.g2p import G2P, normalize  # type: ignore[import-untyped]
 
 from . import readings
+from . import text as english
 from .errors import TextUnreadable
 from .script import Pronunciation
 from .trace import Traced
+from .writings import Writing
 
 MOST_TOKENS: Final = 400
 """The model takes 510, but pieces beyond about 25 s hurry, and all of a piece is made before any is heard."""
@@ -46,6 +48,8 @@ class Utterance:
 
 class Phonemes:
     """Reads text aloud on paper. Loads its dictionaries once (0.3 s, 60 MB); safe to use from several threads."""
+
+    writing: Writing = english
 
     def __init__(self, vocabulary: Mapping[str, int]) -> None:
         self._vocabulary = vocabulary

@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from . import seams, text
+from . import seams
 from .errors import TextEmpty
-from .phonemes import Phonemes, Utterance
+from .phonemes import Utterance
+from .reader import Reader
 from .script import Manner, Passage, Script
 from .trace import Cursor
 
@@ -21,10 +22,10 @@ class Piece:
     """After it."""
 
 
-def of(script: Script, phonemes: Phonemes) -> Iterator[Piece]:
+def of(script: Script, reader: Reader) -> Iterator[Piece]:
     """The pieces of the script; checks that there is one before it returns. Raises TextEmpty, TextUnreadable."""
     found = (
-        piece for index, passage in enumerate(script.passages) for piece in _read(passage, phonemes, opens=index == 0)
+        piece for index, passage in enumerate(script.passages) for piece in _read(passage, reader, opens=index == 0)
     )
     held = []
     for piece in found:
@@ -34,20 +35,21 @@ def of(script: Script, phonemes: Phonemes) -> Iterator[Piece]:
     raise TextEmpty()
 
 
-def _read(passage: Passage, phonemes: Phonemes, *, opens: bool) -> Iterator[Piece]:
+def _read(passage: Passage, reader: Reader, *, opens: bool) -> Iterator[Piece]:
     """The pieces of a passage; of the passage that opens the script, the first is cut short to be heard soon."""
     cursor, held, natural = Cursor(passage.text), None, seams.Pause.NONE
-    for index, (sentence, paragraph) in enumerate(text.sentences(passage.text.text)):
-        clauses = text.opening(sentence) if opens and index == 0 else [sentence]
-        for part in (part for clause in clauses for part in text.pieces(clause, fits=phonemes.fits)):
-            utterance = phonemes.read(cursor.take(part), passage.fixed)
+    writing = reader.writing
+    for index, (sentence, paragraph) in enumerate(writing.sentences(passage.text.text)):
+        clauses = writing.opening(sentence) if opens and index == 0 else [sentence]
+        for part in (part for clause in clauses for part in writing.pieces(clause, fits=reader.fits)):
+            utterance = reader.read(cursor.take(part), passage.fixed)
             if not utterance.sounds:
                 continue
             if held is not None:
                 yield Piece(held, passage.manner, natural)
             held, natural = utterance, seams.Pause.CLAUSE
         natural = seams.Pause.PARAGRAPH if paragraph else seams.Pause.SENTENCE
-    if not text.ends_sentence(passage.text.text):
+    if not writing.ends_sentence(passage.text.text):
         natural = seams.Pause.NONE
     if held is not None or passage.pause is not None:
         yield Piece(held, passage.manner, natural if passage.pause is None else passage.pause)

@@ -30,6 +30,7 @@ from .errors import (
     TierUnsupported,
 )
 from .port import (
+    DEFAULT_LANGUAGE,
     MAXIMUM_CONVERSION_S,
     MAXIMUM_SPEED,
     MINIMUM_SPEED,
@@ -136,6 +137,7 @@ class PocketEngine:
         artefact: bytes,
         text: str,
         *,
+        language: str = DEFAULT_LANGUAGE,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
         tier: Tier = Tier.NATURAL,
@@ -143,6 +145,7 @@ class PocketEngine:
     ) -> Iterator[Chunk]:
         """See `port.Engine.speak`. The same text in the same voice is the same speech."""
         state = self._state(artefact)
+        languages.chosen(language, self.languages)
         if markup is not Markup.PLAIN:
             raise SsmlUnsupported(f"{self.name} reads no SSML")
         if not MINIMUM_SPEED <= speed <= MAXIMUM_SPEED:

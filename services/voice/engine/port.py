@@ -22,6 +22,9 @@ Progress: TypeAlias = Callable[[str, int], None]
 CancelCheck: TypeAlias = Callable[[], bool]
 """Asked now and then, from any thread; True makes the engine stop with `errors.Cancelled`."""
 
+DEFAULT_LANGUAGE = "en-US"
+"""What a text is in that is said to be in no language."""
+JAPANESE = "ja-JP"
 MAXIMUM_CONVERSION_S = 60.0
 MINIMUM_SPEED = 0.5
 MAXIMUM_SPEED = 2.0
@@ -79,6 +82,8 @@ class Language:
     """Of BCP 47 (RFC 5646); without a region it stands for all of them."""
     needs: str = ""
     """What must be installed before it is spoken; empty where it is spoken."""
+    tiers: frozenset[Tier] = frozenset(Tier)
+    """Of those that the engine has, at which it is spoken."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +230,7 @@ class Engine(Protocol):
         artefact: bytes,
         text: str,
         *,
+        language: str = DEFAULT_LANGUAGE,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
         tier: Tier = Tier.NATURAL,
@@ -232,9 +238,11 @@ class Engine(Protocol):
     ) -> Iterator[Chunk]:
         """Speaks the text, one chunk a sentence (its pause included), each as soon as it is ready.
 
-        The artefact, the text, the speed and the tier are checked at the call, before the first `next`.
-        Raises ArtefactMismatch, ArtefactCorrupt, TextEmpty, TextUnsupportedScript, SsmlMalformed, SsmlUnsupported
-        (an engine without SSML refuses all of it), SpeedOutOfRange, TierUnsupported; while iterating, Cancelled.
+        `language` is a tag that asks for one of `languages` (see `languages.chosen`).
+        The artefact, the language, the text, the speed and the tier are checked at the call, before the first `next`.
+        Raises ArtefactMismatch, ArtefactCorrupt, LanguageUnsupported, TextEmpty, TextUnsupportedScript, SsmlMalformed,
+        SsmlUnsupported (an engine without SSML refuses all of it), SpeedOutOfRange, TierUnsupported; while iterating,
+        Cancelled, and TextUnreadable where what comes cannot be read after all.
         """
         ...
 

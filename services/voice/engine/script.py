@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import text
+from . import text, writings
 from .errors import TextEmpty
-from .port import Markup
+from .port import DEFAULT_LANGUAGE, Markup
 from .seams import Pause
 from .trace import Traced
 
@@ -62,18 +62,21 @@ class Script:
         return "".join(passage.text.text for passage in self.passages)
 
 
-def read(source: str, markup: Markup = Markup.PLAIN) -> Script:
+def read(source: str, markup: Markup = Markup.PLAIN, language: str = DEFAULT_LANGUAGE) -> Script:
     """The script of a text. Cheap: a request can be refused with it before any model is loaded.
 
+    `language` is the tag of one of the engine's (`port.Language`).
     Raises TextEmpty, TextUnsupportedScript; of SSML, SsmlMalformed, SsmlUnsupported.
     """
-    if markup is Markup.PLAIN:
-        return Script(source, (Passage(text.checked(Traced.of(source))),), Traced.of(source))
-    from . import ssml
+    writing = writings.of(language)
+    words = Traced.of(source)
+    passages = [Passage(words)]
+    if markup is Markup.SSML:
+        from . import ssml
 
-    passages, words = ssml.parse(source)
+        passages, words = ssml.parse(source, language)
     cleaned = tuple(
-        Passage(text.cleaned(passage.text), passage.manner, passage.fixed, passage.pause) for passage in passages
+        Passage(writing.cleaned(passage.text), passage.manner, passage.fixed, passage.pause) for passage in passages
     )
     if not any(text.sayable(passage.text.text) for passage in cleaned):
         raise TextEmpty()

@@ -15,9 +15,10 @@ import numpy as np
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from . import sayas
+from . import prosody, sayas
 from .errors import SsmlMalformed, SsmlUnsupported
 from .ipa import kokoro
+from .port import DEFAULT_LANGUAGE
 from .script import Manner, Passage, Pronunciation
 from .seams import Pause
 from .trace import Traced
@@ -29,9 +30,6 @@ LONGEST_BREAKS_SECONDS: Final = 600.0
 _NAMESPACE: Final = "http://www.w3.org/2001/10/synthesis"
 _XML: Final = "{http://www.w3.org/XML/1998/namespace}"
 _STRENGTHS: Final = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "medium": 0.4, "strong": 0.75, "x-strong": 1.2}
-_RATES: Final = {"x-slow": 0.5, "slow": 0.75, "medium": 1.0, "default": 1.0, "fast": 1.25, "x-fast": 1.75}
-_PITCHES: Final = {"x-low": -6.0, "low": -3.0, "medium": 0.0, "default": 0.0, "high": 3.0, "x-high": 6.0}
-_VOLUMES: Final = {"x-soft": -12.0, "soft": -6.0, "medium": 0.0, "default": 0.0, "loud": 3.0, "x-loud": 6.0}
 _ATTRIBUTES: Final[Mapping[str, frozenset[str]]] = {
     "speak": frozenset({"version", f"{_XML}lang", "{http://www.w3.org/2001/XMLSchema-instance}schemaLocation"}),
     "p": frozenset(),
@@ -44,15 +42,19 @@ _ATTRIBUTES: Final[Mapping[str, frozenset[str]]] = {
     "emphasis": frozenset({"level"}),
 }
 _ONLY_TEXT: Final = frozenset({"say-as", "phoneme", "sub"})
+_ENGLISH: Final = frozenset({"say-as", "phoneme"})
+"""What is read out in English words, or written in English sounds, has no meaning in another language."""
 
 
-def parse(document: str) -> tuple[list[Passage], Traced]:
+def parse(document: str, language: str = DEFAULT_LANGUAGE) -> tuple[list[Passage], Traced]:
     """The passages of a document, unchecked, and all the words that are read out of it, places as in the document.
+
+    The whole document is in one language, a tag; `xml:lang` may say it again, with any region.
 
     Raises SsmlMalformed where it is no SSML, SsmlUnsupported where it asks for what is not of the subset; both with
     `details` that hold the `element` and the `position` in characters.
     """
-    reader = _Reader(document)
+    reader = _Reader(document, language)
     try:
         reader.parser.feed(document.encode())
         reader.parser.close()
@@ -80,11 +82,12 @@ class _Element:
 class _Reader:
     """The target of an expat parser."""
 
-    def __init__(self, document: str) -> None:
+    def __init__(self, document: str, language: str) -> None:
         self.parser: Any = DefusedXMLParser(target=self, encoding="utf-8", forbid_dtd=True)
         # Each run of characters, and each reference, is told by itself, so that its place is known.
         self.parser.parser.buffer_text = False
         self._document = document
+        self._language = language
         data = np.frombuffer(document.encode("utf-8", "replace"), np.uint8)
         self._characters = None if document.isascii() else np.cumsum((data & 0xC0) != 0x80)
         self._open: list[_Element] = []
@@ -108,30 +111,35 @@ class _Reader:
         place = self.position()
         name = tag.removeprefix(f"{{{_NAMESPACE}}}")
         if name not in _ATTRIBUTES:
-            raise _unsupported(f"<{name.rpartition('}')[2]}>", name.rpartition("}")[2], place)
+            raise SsmlUnsupported.at(f"<{name.rpartition('}')[2]}>", name.rpartition("}")[2], place)
         for attribute in attributes:
             if attribute not in _ATTRIBUTES[name]:
-                raise _unsupported(f"the attribute {attribute.rpartition('}')[2]} of <{name}>", name, place)
+                raise SsmlUnsupported.at(f"the attribute {attribute.rpartition('}')[2]} of <{name}>", name, place)
         if (name == "speak") != (not self._open):
-            raise _malformed("<speak> must be the root, and nothing else", name, place)
+            raise SsmlMalformed.at("<speak> must be the root, and nothing else", name, place)
         if len(self._open) >= DEEPEST:
-            raise _malformed(f"more than {DEEPEST} elements lie in one another", name, place)
+            raise SsmlMalformed.at(f"more than {DEEPEST} elements lie in one another", name, place)
         if self._open and (self._open[-1].name in _ONLY_TEXT or self._open[-1].name == "break"):
-            raise _malformed(f"<{self._open[-1].name}> must hold no elements", name, place)
-        language = attributes.get(f"{_XML}lang", "en")
-        if not re.fullmatch(r"en([-_].*)?", language, re.IGNORECASE):
-            raise _unsupported(f"the language {language}", name, place)
+            raise SsmlMalformed.at(f"<{self._open[-1].name}> must hold no elements", name, place)
+        self._check_language(name, attributes.get(f"{_XML}lang", self._language), place)
         manner = self._open[-1].manner if self._open else Manner()
         if name in ("break", "p", "s"):
             self.words.append(Traced.standing_for(" ", place, place))
         if name == "prosody":
             self._passage(None)
-            manner = _prosody(manner, attributes, place)
+            manner = prosody.read(manner, attributes, place)
         elif name == "break":
             self._passage(self._break(attributes, place))
         elif name in ("p", "s"):
             self._passage(None)
         self._open.append(_Element(name, dict(attributes), place, manner))
+
+    def _check_language(self, element: str, language: str, place: int) -> None:
+        # Which region does not matter: the request has said it.
+        if re.split("[-_]", language.lower())[0] != self._language.lower().split("-")[0]:
+            raise SsmlUnsupported.at(f"the language {language} in a text in {self._language}", element, place)
+        if element in _ENGLISH and self._language != DEFAULT_LANGUAGE:
+            raise SsmlUnsupported.at(f"<{element}> in {self._language} (<sub> gives a reading)", element, place)
 
     def end(self, tag: str) -> None:
         """An element ends."""
@@ -169,7 +177,7 @@ class _Reader:
             found = Traced.standing_for(data, start, max(self.position(), start + 1))
         element = self._open[-1]
         if element.name == "break":
-            raise _malformed("<break> must be empty", "break", element.start)
+            raise SsmlMalformed.at("<break> must be empty", "break", element.start)
         if element.name in _ONLY_TEXT:
             element.held.append(found)
         else:
@@ -181,41 +189,43 @@ class _Reader:
         content = Traced.joined(element.held)
         self.words.append(content)
         if not content.text.strip():
-            raise _malformed(f"<{element.name}> must hold text", element.name, element.start)
+            raise SsmlMalformed.at(f"<{element.name}> must hold text", element.name, element.start)
         start, end = content.span(0, len(content.text))
         if element.name == "sub":
             return Traced.standing_for(_needed(element, "alias"), start, end)
         if element.name == "phoneme":
             alphabet = element.attributes.get("alphabet", "ipa")
             if alphabet != "ipa":
-                raise _unsupported(f"the alphabet {alphabet}", "phoneme", element.start)
+                raise SsmlUnsupported.at(f"the alphabet {alphabet}", "phoneme", element.start)
             phonemes, unknown = kokoro(_needed(element, "ph"))
             if unknown:
-                raise _unsupported(f"the phoneme {unknown!r}", "phoneme", element.start)
+                raise SsmlUnsupported.at(f"the phoneme {unknown!r}", "phoneme", element.start)
             self._fixed.append(Pronunciation(start, end, phonemes))
             return content
         kind = _needed(element, "interpret-as")
         try:
             said = sayas.read(content.text.strip(), kind, element.attributes.get("format", ""))
         except KeyError:
-            raise _unsupported(f"interpret-as {kind!r}", "say-as", element.start) from None
+            raise SsmlUnsupported.at(f"interpret-as {kind!r}", "say-as", element.start) from None
         except ValueError as error:
-            raise _malformed(f"{content.text.strip()[:40]!r} is no {kind}: {error}", "say-as", element.start) from None
+            raise SsmlMalformed.at(
+                f"{content.text.strip()[:40]!r} is no {kind}: {error}", "say-as", element.start
+            ) from None
         return Traced.standing_for(said, start, end)
 
     def _break(self, attributes: Mapping[str, str], place: int) -> float:
         strength = attributes.get("strength", "medium")
         if strength not in _STRENGTHS:
-            raise _malformed(f"the strength of a break is one of {', '.join(_STRENGTHS)}", "break", place)
+            raise SsmlMalformed.at(f"the strength of a break is one of {', '.join(_STRENGTHS)}", "break", place)
         seconds = _STRENGTHS[strength]
         if "time" in attributes:
             time = re.fullmatch(r"\+?(\d{1,6}(?:\.\d{1,6})?|\.\d{1,6})(ms|s)", attributes["time"].strip())
             if time is None:
-                raise _malformed("the time of a break is such as 500ms or 1.5s", "break", place)
+                raise SsmlMalformed.at("the time of a break is such as 500ms or 1.5s", "break", place)
             seconds = float(time.group(1)) * (0.001 if time.group(2) == "ms" else 1.0)
         self._silence += seconds
         if seconds > LONGEST_BREAK_SECONDS or self._silence > LONGEST_BREAKS_SECONDS:
-            raise _unsupported(
+            raise SsmlUnsupported.at(
                 f"a break of more than {LONGEST_BREAK_SECONDS:g} s, or more than {LONGEST_BREAKS_SECONDS:g} s of all "
                 "breaks together,",
                 "break",
@@ -246,54 +256,8 @@ class _Reader:
             self.passages[-1] = replace(last, pause=pause)
 
 
-def _prosody(manner: Manner, attributes: Mapping[str, str], place: int) -> Manner:
-    if not attributes:
-        raise _malformed("<prosody> needs rate, pitch or volume", "prosody", place)
-    rate = _named(attributes.get("rate"), _RATES, r"(\d{1,3}(?:\.\d{1,3})?)(%?)", "rate", "80%", place)
-    if isinstance(rate, re.Match):
-        rate = float(rate.group(1)) / (100 if rate.group(2) else 1)
-    pitch = _named(attributes.get("pitch"), _PITCHES, r"([+-]\d{1,2}(?:\.\d{1,3})?)(st|%)", "pitch", "+2st", place)
-    if isinstance(pitch, re.Match):
-        amount = float(pitch.group(1))
-        pitch = amount if pitch.group(2) == "st" else float(12 * np.log2(max(1 + amount / 100, 1e-3)))
-    volume = _named(attributes.get("volume"), _VOLUMES, r"([+-]\d{1,2}(?:\.\d{1,3})?)dB", "volume", "-6dB", place)
-    if isinstance(volume, re.Match):
-        volume = float(volume.group(1))
-    made = Manner(
-        manner.rate * (1.0 if rate is None else rate),
-        manner.semitones + (pitch or 0.0),
-        manner.decibels + (volume or 0.0),
-    )
-    if not 0.5 <= made.rate <= 2 or not -12 <= made.semitones <= 12 or not -40 <= made.decibels <= 12:
-        raise _unsupported(
-            "prosody beyond 50 % to 200 % of rate, 12 semitones of pitch, or -40 to +12 dB of volume,", "prosody", place
-        )
-    return made
-
-
-def _named(
-    value: str | None, names: Mapping[str, float], pattern: str, what: str, such: str, place: int
-) -> float | re.Match[str] | None:
-    if value is None:
-        return None
-    if value.strip() in names:
-        return names[value.strip()]
-    match = re.fullmatch(pattern, value.strip())
-    if match is None:
-        raise _malformed(f"{what} is one of {', '.join(names)}, or such as {such}", "prosody", place)
-    return match
-
-
 def _needed(element: _Element, attribute: str) -> str:
     value = element.attributes.get(attribute, "").strip()
     if not value:
-        raise _malformed(f"<{element.name}> needs {attribute}", element.name, element.start)
+        raise SsmlMalformed.at(f"<{element.name}> needs {attribute}", element.name, element.start)
     return value
-
-
-def _unsupported(what: str, element: str, place: int) -> SsmlUnsupported:
-    return SsmlUnsupported(f"{what} at character {place} is not supported", element=element, position=str(place))
-
-
-def _malformed(what: str, element: str, place: int) -> SsmlMalformed:
-    return SsmlMalformed(f"{what} (character {place})", element=element, position=str(place))

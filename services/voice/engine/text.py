@@ -1,11 +1,18 @@
-"""Text as people write it, cut into the pieces that are spoken one at a time. Loads no model."""
+"""English text as people write it, cut into the pieces that are spoken one at a time. Loads no model."""
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 from .errors import TextEmpty, TextUnsupportedScript
 from .trace import Traced
+
+Letters: TypeAlias = Callable[[str], Iterator[str]]
+"""What is kept of a letter; raises TextUnsupportedScript where it is of none that are read."""
+
+SPACED: Final = True
+"""Whether white space parts words."""
 
 ABBREVIATIONS = frozenset(
     {"mr", "mrs", "ms", "dr", "prof", "rev", "sr", "jr", "st", "mt", "gen", "gov", "sen", "capt", "col", "lt", "sgt"}
@@ -66,8 +73,22 @@ def sayable(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
-def cleaned(written: Traced) -> Traced:
-    """As `checked`, and may be empty. Raises TextUnsupportedScript."""
+def latin(character: str) -> Iterator[str]:
+    """A Latin letter, in whatever dress. Raises TextUnsupportedScript."""
+    script = script_of(character)
+    if script in ("LATIN", "MICRO"):
+        yield character
+        return
+    plain = unicodedata.normalize("NFKC", character)
+    # Full-width, mathematical and ordinal letters are Latin in another dress.
+    if plain != character and all(script_of(letter) == "LATIN" for letter in plain if letter.isalpha()):
+        yield plain
+    elif unicodedata.category(character) != "Lm":
+        raise unsupported(character, "English is read in Latin ones only")
+
+
+def cleaned(written: Traced, letters: Letters = latin) -> Traced:
+    """As `checked`, of `letters`, and may be empty. Raises TextUnsupportedScript."""
     # Keyboards give the Greek letter as often as the micro sign.
     text = _GREEK_MU_UNIT.sub("\u00b5", written.text)
     parts = []
@@ -75,12 +96,28 @@ def cleaned(written: Traced) -> Traced:
         if _PLAIN.fullmatch(text, start, end):
             parts.append(written.part(start, end))
         else:
-            parts.append(Traced.standing_for("".join(_kept(text[start:end])), *written.span(start, end)))
+            parts.append(Traced.standing_for("".join(_kept(text[start:end], letters)), *written.span(start, end)))
     kept = Traced.joined(parts)
     # The G2P has no words for larger numbers, and takes quadratic time for signs without end.
     spelt = kept.sub(_LONG_NUMBER, lambda number: " ".join(number.group()))
     few = spelt.sub(_SAME_SIGNS, lambda signs: signs.group(1) * 3)
     return few.part(len(few.text) - len(few.text.lstrip()), len(few.text.rstrip()))
+
+
+def script_of(character: str) -> str:
+    """The script of a letter, as Unicode names it, in capitals."""
+    name = unicodedata.name(character, "UNKNOWN")
+    if name.startswith(("CJK", "KANGXI")):
+        return "HAN"
+    return name.split()[0]
+
+
+def unsupported(character: str, why: str) -> TextUnsupportedScript:
+    """The refusal of a letter."""
+    name = script_of(character).capitalize()
+    return TextUnsupportedScript(
+        f"the text has {name} letters ({character!r}), and {why}", script=name, character=character
+    )
 
 
 def sentences(text: str) -> Iterator[tuple[str, bool]]:
@@ -190,7 +227,7 @@ def _composed(text: str) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def _kept(text: str) -> Iterator[str]:
+def _kept(text: str, letters: Letters) -> Iterator[str]:
     # Marks beyond the most take normalisation quadratic time to sort.
     for character in unicodedata.normalize("NFC", text[: MOST_MARKS + 1]):
         category = unicodedata.category(character)
@@ -201,7 +238,7 @@ def _kept(text: str) -> Iterator[str]:
         elif category == "No":
             yield _number(character)
         elif category[0] == "L":
-            yield from _letters(character)
+            yield from letters(character)
         elif category[0] in "PN" or category in ("Sc", "Sm") or character in PICTURES_WITH_WORDS or character in "^`":
             yield character
         elif category == "Mn" and not 0xFE00 <= ord(character) <= 0xFE0F:
@@ -213,31 +250,6 @@ def _number(character: str) -> str:
     """Raised, circled and such digits as plain ones; fractions as they are."""
     plain = unicodedata.normalize("NFKC", character)
     return plain if plain.isdecimal() else str(unicodedata.digit(character, character))
-
-
-def _letters(character: str) -> Iterator[str]:
-    script = _script(character)
-    if script in ("LATIN", "MICRO"):
-        yield character
-        return
-    plain = unicodedata.normalize("NFKC", character)
-    # Full-width, mathematical and ordinal letters are Latin in another dress.
-    if plain != character and all(_script(letter) == "LATIN" for letter in plain if letter.isalpha()):
-        yield plain
-    elif unicodedata.category(character) != "Lm":
-        name = script.capitalize()
-        raise TextUnsupportedScript(
-            f"the text has {name} letters ({character!r}), and this engine speaks English only",
-            script=name,
-            character=character,
-        )
-
-
-def _script(character: str) -> str:
-    name = unicodedata.name(character, "UNKNOWN")
-    if name.startswith(("CJK", "KANGXI")):
-        return "HAN"
-    return name.split()[0]
 
 
 def _abbreviated(tail: str) -> bool:

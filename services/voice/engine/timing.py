@@ -21,10 +21,13 @@ _AFTER: Final = "\"'“”‘’)]}>».,;:!?…*_—–-"
 class Source:
     """The text that was given, and where its words are."""
 
-    def __init__(self, text: Traced) -> None:
-        """A word is what white space parts, without quotes, brackets and punctuation around it."""
+    def __init__(self, text: Traced, *, spaced: bool = True) -> None:
+        """A word is what white space parts, without quotes, brackets and punctuation around it.
+
+        Where a language is not `spaced`, a word is what its reader takes for one.
+        """
         self._words: list[tuple[int, int]] = []
-        for match in _WORD.finditer(text.text):
+        for match in _WORD.finditer(text.text) if spaced else ():
             inner = match.group().lstrip(_BEFORE)
             start = match.end() - len(inner)
             end = start + len(inner.rstrip(_AFTER))

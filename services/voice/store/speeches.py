@@ -17,7 +17,7 @@ from services.voice.store.rows import JobRows, job_columns
 
 _COLUMNS = """
 SELECT t.id::text AS id, t.owner::text AS owner, t.voice::text AS voice, {text} AS text,
-       t.markup, t.format, t.sample_rate, t.speed, t.tier,
+       t.markup, t.language, t.format, t.sample_rate, t.speed, t.tier,
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        t.audio, t.audio_seconds, t.characters, t.engine, t.model_hash, t.level,
        coalesce(p.token, '') AS receipt,
@@ -51,14 +51,16 @@ class SpeechRows(JobRows[Speech]):
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "INSERT INTO speeches"
-                " (id, owner, voice, text, markup, format, sample_rate, speed, tier, request_id, request_digest)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (owner, request_id) DO NOTHING",
+                " (id, owner, voice, text, markup, language, format, sample_rate, speed, tier, request_id,"
+                " request_digest) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+                " ON CONFLICT (owner, request_id) DO NOTHING",
                 [
                     id,
                     new.owner,
                     new.voice,
                     new.text,
                     new.markup.value,
+                    new.language.tag,
                     new.form.format,
                     new.form.sample_rate,
                     new.form.speed,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from services.voice.engine import artefact as artefacts
-from services.voice.engine import reference, text
+from services.voice.engine import languages, reference, text
 from services.voice.engine.errors import (
     ArtefactCorrupt,
     Cancelled,
@@ -21,6 +21,7 @@ from services.voice.engine.errors import (
     TierUnsupported,
 )
 from services.voice.engine.port import (
+    DEFAULT_LANGUAGE,
     MAXIMUM_SPEED,
     MINIMUM_SPEED,
     CancelCheck,
@@ -72,6 +73,7 @@ class ToneEngine:
         artefact: bytes,
         text: str,
         *,
+        language: str = DEFAULT_LANGUAGE,
         markup: Markup = Markup.PLAIN,
         speed: float = 1.0,
         tier: Tier = Tier.NATURAL,
@@ -81,6 +83,7 @@ class ToneEngine:
         header, rest = artefacts.unpack(artefact, engine=self.name, model_hash=self.model_hash)
         if rest:
             raise ArtefactCorrupt()
+        languages.chosen(language, self.languages)
         if markup is not Markup.PLAIN:
             raise SsmlUnsupported()
         if tier not in self.tiers:

@@ -225,7 +225,7 @@ class ConvertRequest(_message.Message):
     recognition writes it.
     """
     language_code: _builtins.str
-    """The language of the recording, a tag of BCP 47; en-US if unset. ListLanguages says which there are."""
+    """The language of the recording, a tag of BCP 47; en-US if unset, which is the only one so far."""
     @_builtins.property
     def audio_config(self) -> Global___AudioConfig:
         """In which form; its speed is that of the recording."""
@@ -408,6 +408,7 @@ class Speech(_message.Message):
     SSML_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    LANGUAGE_CODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `speeches/{speech}`."""
     voice: _builtins.str
@@ -436,6 +437,8 @@ class Speech(_message.Message):
     """How thoroughly the voice had been learned that spoke it."""
     receipt: _builtins.str
     """The signed receipt of the audio, a compact JWS: its digest, voice, consent, engine and time. Set when READY."""
+    language_code: _builtins.str
+    """The language of the text, a tag of BCP 47 as ListLanguages writes it."""
     @_builtins.property
     def audio_config(self) -> Global___AudioConfig:
         """In which form."""
@@ -481,10 +484,11 @@ class Speech(_message.Message):
         ssml: _builtins.str = ...,
         level: _voice_pb2.Voice.Level.ValueType = ...,
         receipt: _builtins.str = ...,
+        language_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio_config", b"audio_config", "create_time", b"create_time", "duration", b"duration", "failure", b"failure", "ready_time", b"ready_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "audio_config", b"audio_config", "characters", b"characters", "create_time", b"create_time", "duration", b"duration", "engine", b"engine", "failure", b"failure", "level", b"level", "model_hash", b"model_hash", "name", b"name", "progress_percent", b"progress_percent", "ready_time", b"ready_time", "receipt", b"receipt", "ssml", b"ssml", "state", b"state", "text", b"text", "update_time", b"update_time", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "audio_config", b"audio_config", "characters", b"characters", "create_time", b"create_time", "duration", b"duration", "engine", b"engine", "failure", b"failure", "language_code", b"language_code", "level", b"level", "model_hash", b"model_hash", "name", b"name", "progress_percent", b"progress_percent", "ready_time", b"ready_time", "receipt", b"receipt", "ssml", b"ssml", "state", b"state", "text", b"text", "update_time", b"update_time", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
