@@ -22,6 +22,8 @@ SECONDS = 60
 ENOUGH = 64 * 1024
 """How much of an answer that streams is read."""
 
+_HEAD = {400: 3, 401: 16, 403: 7, 404: 5, 413: 8, 429: 8}
+
 Headers = tuple[tuple[str, str], ...]
 
 
@@ -90,6 +92,8 @@ async def send(client: httpx.AsyncClient, verb: str, url: str, **options: Any) -
                     break
         except UnicodeDecodeError:
             pass  # Audio.
+    if verb == "HEAD" and response.status_code in _HEAD:  # It has no body to say more.
+        return Answer(_HEAD[response.status_code], "", text, response.status_code, dict(response.headers))
     return read(response.status_code, dict(response.headers), text)
 
 
@@ -110,10 +114,10 @@ def rest(
     method: surface.Method, verb: str, path: str, request: Message
 ) -> tuple[str, list[tuple[str, str]], dict[str, Any]]:
     """Path, query and body of a request, as google.api.http says (google/api/http.proto)."""
-    said = json_format.MessageToDict(request, preserving_proto_field_name=True)
+    said = plain(request)
     url = path
     for variable, template in asking.bound(path).items():
-        url = url.replace(f"{{{variable}={template}}}", quote(str(_take(said, variable.split("."))), safe="/"))
+        url = url.replace(f"{{{variable}={template}}}", quote(_take(said, variable.split(".")), safe="/"))
     which = asking.body(method, verb, path)
     if which == "*":
         return url, [], {"json": said}
@@ -125,9 +129,22 @@ def rest(
     return url, list(_query(said)), content
 
 
-def _take(said: dict[str, Any], path: list[str]) -> Any:
-    first, *rest_ = path
-    return _take(said[first], rest_) if rest_ else said.pop(first)
+def plain(message: Message) -> dict[str, Any]:
+    """A message as JSON has it; of one that cannot be JSON, what can."""
+    try:
+        return dict(json_format.MessageToDict(message, preserving_proto_field_name=True))
+    except (json_format.Error, TypeError, ValueError):
+        fields = [(field.name, value) for field, value in message.ListFields() if not field.is_repeated]
+        return {name: plain(value) if isinstance(value, Message) else _scalar(value) for name, value in fields}
+
+
+def _scalar(value: Any) -> Any:
+    return repr(value) if isinstance(value, bytes | float) else value
+
+
+def _take(said: dict[str, Any], path: list[str]) -> str:
+    first, *below = path
+    return _take(said.get(first, {}), below) if below else str(said.pop(first, ""))
 
 
 def _query(said: dict[str, Any], prefix: str = "") -> Any:
