@@ -16,7 +16,8 @@ from services.local.state import State
 from services.local.supervisor import READY_LIMIT, Supervisor, rotate
 from services.local.topology import Layout
 
-RENEWAL = 3600.0
+RENEWAL = 60.0
+"""How often the certificates are looked at, in seconds: soon after a machine has slept through their end, too."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import grpc
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 
 _FILES = ("tls.key", "tls.crt", "ca.crt")
 
@@ -18,7 +20,7 @@ def server_credentials(folder: Path) -> grpc.ServerCredentials:
     """Credentials of a server that demands a certificate of this mesh, and takes renewed files as they come.
 
     Raises:
-        OSError: a file is missing.
+        OSError: a file is missing, or the key is of another certificate.
     """
     seen = stamp(folder)
 
@@ -42,7 +44,7 @@ def channel_credentials(folder: Path) -> grpc.ChannelCredentials:
     """Credentials of a client that trusts this mesh alone.
 
     Raises:
-        OSError: a file is missing.
+        OSError: a file is missing, or the key is of another certificate.
     """
     key, certificate, authority = _read(folder)
     return grpc.ssl_channel_credentials(authority, key, certificate)
@@ -55,6 +57,8 @@ def _configuration(folder: Path) -> grpc.ServerCertificateConfiguration:
 
 def _read(folder: Path) -> tuple[bytes, bytes, bytes]:
     key, certificate, authority = ((folder / name).read_bytes() for name in _FILES)
+    if load_pem_private_key(key, None).public_key() != load_pem_x509_certificate(certificate).public_key():
+        raise OSError("the key and the certificate are of two pairs")
     return key, certificate, authority
 
 

@@ -133,8 +133,8 @@ class SpeechStore(Protocol):
     async def get(self, owner: str, id: str) -> Speech | None:
         """A speech of this owner."""
 
-    async def words(self, id: str) -> Sequence[Word] | None:
-        """The words of a speech, in seconds from the start of its audio; None if they were not kept."""
+    async def words(self, owner: str, id: str) -> Sequence[Word] | None:
+        """The words of a speech of this owner, in seconds from the start of its audio; None if they were not kept."""
 
     async def list(self, owner: str, page: Page) -> Sequence[Speech]:
         """One speech more than the page holds, newest first."""
@@ -219,7 +219,7 @@ async def words(owner: str, id: str, *, store: SpeechStore) -> tuple[Speech, Seq
         raise errors.FailedPrecondition(
             "SPEECH_NOT_READY", f"{speech.name} is {speech.state} and has no timestamps", state=speech.state
         )
-    found = await store.words(id)
+    found = await store.words(owner, id)
     if found is None:
         raise errors.NotFound("TIMESTAMPS_NOT_FOUND", f"{speech.name} was spoken before timestamps were kept")
     return speech, found

@@ -7,10 +7,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from services.local import certificates
+from services.local import authority, certificates
+from services.mesh.credentials import stamp
 
 NOW = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
+HOUR = datetime.timedelta(hours=1)
+
+
+def trusted(folder: Path) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates((folder / "ca.crt").read_bytes())
 
 
 def load(path: Path) -> x509.Certificate:
@@ -54,28 +60,76 @@ def test_keys_are_private(tmp_path: Path) -> None:
     assert {folder.stat().st_mode & 0o777 for folder in folders.values()} == {0o700}
 
 
-def test_a_fresh_certificate_is_kept(tmp_path: Path) -> None:
-    first = (certificates.ensure(tmp_path, now=NOW)["auth"] / "tls.crt").read_bytes()
-    second = (certificates.ensure(tmp_path, now=NOW + 19 * DAY)["auth"] / "tls.crt").read_bytes()
+def test_a_certificate_is_short_lived(tmp_path: Path) -> None:
+    certificate = load(certificates.ensure(tmp_path, now=NOW)["auth"] / "tls.crt")
 
-    assert second == first
+    assert certificate.not_valid_after_utc - NOW == DAY
+
+
+def test_a_fresh_certificate_is_kept_and_its_files_are_left_alone(tmp_path: Path) -> None:
+    folder = certificates.ensure(tmp_path, now=NOW)["auth"]
+    first, written = (folder / "tls.crt").read_bytes(), stamp(folder)
+    certificates.ensure(tmp_path, now=NOW + 15 * HOUR)
+
+    assert (folder / "tls.crt").read_bytes() == first
+    assert stamp(folder) == written
 
 
 def test_a_certificate_with_less_than_a_third_left_is_renewed_by_the_same_ca(tmp_path: Path) -> None:
     folder = certificates.ensure(tmp_path, now=NOW)["auth"]
     first, authority = (folder / "tls.crt").read_bytes(), (folder / "ca.crt").read_bytes()
-    certificates.ensure(tmp_path, now=NOW + 21 * DAY)
+    certificates.ensure(tmp_path, now=NOW + 17 * HOUR)
 
     assert (folder / "tls.crt").read_bytes() != first
     assert (folder / "ca.crt").read_bytes() == authority
 
 
-def test_a_new_ca_renews_everything(tmp_path: Path) -> None:
+def test_all_are_renewed_when_asked(tmp_path: Path) -> None:
     folder = certificates.ensure(tmp_path, now=NOW)["auth"]
-    first = (folder / "ca.crt").read_bytes()
-    certificates.ensure(tmp_path, now=NOW + 300 * DAY)
+    first = (folder / "tls.crt").read_bytes()
+    certificates.ensure(tmp_path, now=NOW, anew=True)
 
-    assert (folder / "ca.crt").read_bytes() != first
+    assert (folder / "tls.crt").read_bytes() != first
+    assert certificates.belongs(folder / "tls.key", load(folder / "tls.crt"))
+
+
+def test_a_new_ca_is_trusted_before_it_signs_and_the_old_one_for_as_long_as_it_lives(tmp_path: Path) -> None:
+    folder = certificates.ensure(tmp_path, now=NOW)["auth"]
+    old = load(folder / "ca.crt")
+
+    certificates.ensure(tmp_path, now=NOW + 300 * DAY)
+    announced = trusted(folder)
+    load(folder / "tls.crt").verify_directly_issued_by(old)
+    certificates.ensure(tmp_path, now=NOW + 300 * DAY + 2 * HOUR)
+    taken_over = trusted(folder)
+    load(folder / "tls.crt").verify_directly_issued_by(taken_over[0])
+    certificates.ensure(tmp_path, now=NOW + 366 * DAY)
+
+    assert announced[0] == old
+    assert len(announced) == 2
+    assert taken_over == announced[::-1]
+    assert trusted(folder) == taken_over[:1]
+
+
+def test_a_retired_ca_is_trusted_no_longer(tmp_path: Path) -> None:
+    folder = certificates.ensure(tmp_path, now=NOW)["auth"]
+    old = load(folder / "ca.crt")
+    authority.announce(tmp_path, NOW)
+    authority.succeed(tmp_path)
+    certificates.ensure(tmp_path, now=NOW)
+    authority.retire(tmp_path)
+    certificates.ensure(tmp_path, now=NOW)
+
+    assert old not in trusted(folder)
+    load(folder / "tls.crt").verify_directly_issued_by(load(folder / "ca.crt"))
+
+
+def test_an_expired_ca_is_replaced_at_once(tmp_path: Path) -> None:
+    folder = certificates.ensure(tmp_path, now=NOW)["auth"]
+    old = load(folder / "ca.crt")
+    certificates.ensure(tmp_path, now=NOW + 400 * DAY)
+
+    assert old not in trusted(folder)
     load(folder / "tls.crt").verify_directly_issued_by(load(folder / "ca.crt"))
 
 

@@ -14,6 +14,7 @@ from services.local.health import check
 from services.mesh import server
 from services.mesh.server import Application, Servicer, serving
 from services.mesh.settings import MeshSettings
+from tests.peers import signed_in
 
 State = health_pb2.HealthCheckResponse.ServingStatus
 CONTRACT = "voicemesh.user.v1.UserService"
@@ -47,3 +48,40 @@ async def test_an_error_of_ours_makes_unready_and_not_for_ever(
 
     assert seen == ["SERVING", "NOT_SERVING", "SERVING"]
     assert "nobody thought of this" in capfd.readouterr().out
+
+
+async def test_without_tls_health_is_all_there_is(certificates: dict[str, Path], free_port) -> None:
+    servicer = user_pb2_grpc.UserServiceServicer()
+    application = Application(
+        [Servicer(CONTRACT, lambda to: user_pb2_grpc.add_UserServiceServicer_to_server(servicer, to))]
+    )
+    address = f"127.0.0.1:{free_port()}"
+    settings = MeshSettings(listen="127.0.0.1:0", tls=certificates["user"], health_listen=address, drain_seconds=0)
+    refused = {}
+    async with serving(application, settings), grpc.aio.insecure_channel(address) as channel:
+        healthy = await check(channel)(health_pb2.HealthCheckRequest())
+        for path in (
+            f"/{CONTRACT}/GetUser",
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await channel.unary_unary(path)(b"", metadata=signed_in("ada"))
+            refused[path] = raised.value.code()
+
+    assert healthy.status == State.SERVING
+    assert set(refused.values()) == {grpc.StatusCode.UNIMPLEMENTED}
+
+
+async def test_nothing_is_served_without_tls_unless_told(certificates: dict[str, Path]) -> None:
+    settings = MeshSettings(listen="127.0.0.1:0", tls=certificates["user"], drain_seconds=0)
+
+    async with (
+        serving(Application([]), settings) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await check(channel)(health_pb2.HealthCheckRequest(), timeout=5)
+
+    assert settings.health_listen == ""
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from services.local import certificates
+from services.local import authority as authorities
 
 DAY = datetime.timedelta(days=1)
 
@@ -26,7 +26,7 @@ def signed(
 ) -> Path:
     """A folder with a certificate of these names by the authority of a mesh, good from and until so long from now."""
     signer = serialization.load_pem_private_key((authority / "ca.key").read_bytes(), password=None)
-    issuer = certificates.read(authority / "ca.crt")
+    issuer = authorities.read(authority / "ca.crt")
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     assert issuer is not None
     key = ec.generate_private_key(ec.SECP256R1())
@@ -43,6 +43,6 @@ def signed(
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     into.mkdir(parents=True)
     (into / "tls.crt").write_bytes(builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    (into / "tls.key").write_bytes(certificates.key_pem(key))
+    (into / "tls.key").write_bytes(authorities.key_pem(key))
     (into / "ca.crt").write_bytes((authority / "ca.crt").read_bytes())
     return into

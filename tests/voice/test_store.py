@@ -270,18 +270,18 @@ async def test_the_librarys_schema_is_installed_whole_and_later_changed(
 
 async def test_words_are_kept_with_their_speech_and_go_with_it(store: Store, database: Database) -> None:
     id = await new_speech(store)
-    before = await store.speeches.words(id)
+    before = await store.speeches.words(OWNER, id)
     run = (await store.speeches.begin(id, 1)).run
     await store.speeches.spoken(id, run, spoken())
 
-    kept, speech = await store.speeches.words(id), await store.speeches.get(OWNER, id)
+    kept, speech = await store.speeches.words(OWNER, id), await store.speeches.get(OWNER, id)
     await store.speeches.delete(OWNER, id)
 
     assert before is None
     assert kept == list(WORDS)
     assert speech is not None
     assert speech.level == "STUDIO"
-    assert await store.speeches.words(id) is None
+    assert await store.speeches.words(OWNER, id) is None
 
 
 async def test_a_database_from_before_the_tiers_gets_them(new_database: Callable[[], str], tmp_path: Path) -> None:

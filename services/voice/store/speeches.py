@@ -81,11 +81,13 @@ class SpeechRows(JobRows[Speech]):
         assert speech is not None
         return speech
 
-    async def words(self, id: str) -> Sequence[Word] | None:
-        """The words of a speech, in seconds from the start of its audio; None if they were not kept."""
+    async def words(self, owner: str, id: str) -> Sequence[Word] | None:
+        """The words of a speech of this owner, in seconds from the start of its audio; None if they were not kept."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                "SELECT text_starts, text_ends, starts, ends FROM speech_words WHERE speech = %s", [id]
+                "SELECT w.text_starts, w.text_ends, w.starts, w.ends"
+                " FROM speech_words w JOIN speeches t ON t.id = w.speech WHERE t.owner = %s AND t.id = %s",
+                [owner, id],
             )
             row = await cursor.fetchone()
             if row is None:
