@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from services.local import certificates
+from services.local import authority, certificates
 from services.local.child import Process
 from services.local.errors import LocalError
 from services.local.state import State
@@ -82,7 +82,7 @@ def check(folder: Path) -> None:
 
     Raises LocalError.
     """
-    certificate = certificates.read(folder / "tls.crt")
+    certificate = authority.read(folder / "tls.crt")
     if certificate is None:
         raise LocalError(f"{folder / 'tls.crt'} is no certificate in PEM")
     if not certificates.belongs(folder / "tls.key", certificate):

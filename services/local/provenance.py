@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from filelock import FileLock
 
-from services.local.certificates import SKEW, Authority, belongs, fresh, read, signed
+from services.local.authority import SKEW, Authority, fresh, read
+from services.local.certificates import belongs
 from services.local.state import private
 
 SIGNERS = ("voice", "worker")
@@ -71,7 +72,7 @@ def ensure_signer(folder: Path, process: str, authority: Authority, anchors: byt
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     current = read(folder / "tls.crt")
-    if current and fresh(current, now) and signed(current, authority) and belongs(folder / "tls.key", current):
+    if current and fresh(current, now) and authority.signed(current) and belongs(folder / "tls.key", current):
         private(folder / "ca.crt", anchors)
         return folder
     key = ed25519.Ed25519PrivateKey.generate()
