@@ -53,6 +53,19 @@ def config(
     rate_burst: Annotated[
         int | None, typer.Option(envvar="VOICEMESH_ENVOY_RATE_BURST", min=1, help="Of one client address.")
     ] = None,
+    sign_ins_per_minute: Annotated[
+        int | None,
+        typer.Option(envvar="VOICEMESH_ENVOY_SIGN_INS_PER_MINUTE", min=1, max=1000, help="Of one client address."),
+    ] = None,
+    trusted_proxies: Annotated[
+        int | None,
+        typer.Option(
+            envvar="VOICEMESH_ENVOY_TRUSTED_PROXIES",
+            min=0,
+            max=10,
+            help="How many proxies of yours stand before Envoy and add to x-forwarded-for.",
+        ),
+    ] = None,
     access_log: Annotated[
         str, typer.Option(envvar="VOICEMESH_ENVOY_ACCESS_LOG", help="A file for a line per request.")
     ] = "/dev/stdout",
@@ -67,7 +80,14 @@ def config(
     """Write or print the configuration for these addresses."""
     from services.local import envoy
 
-    manners = Manners(tls=tls, cors_origins=cors_origin or None, rate_per_second=rate_per_second, rate_burst=rate_burst)
+    manners = Manners(
+        tls=tls,
+        cors_origins=cors_origin or None,
+        rate_per_second=rate_per_second,
+        rate_burst=rate_burst,
+        sign_ins_per_minute=sign_ins_per_minute,
+        trusted_proxies=trusted_proxies,
+    )
     services = {"auth": auth, "voice": voice, "storage": storage, "user": user, "gateway": gateway}
     addresses = {name: address(where) for name, where in services.items()}
     edge, control = address(listen), address(admin) if admin else None

@@ -49,6 +49,24 @@ def up(
     rate_burst: Annotated[
         int | None, typer.Option(envvar="VOICEMESH_ENVOY_RATE_BURST", min=1, help="Requests of one client at once.")
     ] = None,
+    sign_ins_per_minute: Annotated[
+        int | None,
+        typer.Option(
+            envvar="VOICEMESH_ENVOY_SIGN_INS_PER_MINUTE",
+            min=1,
+            max=1000,
+            help="How often one client address may try to sign in or register.",
+        ),
+    ] = None,
+    trusted_proxies: Annotated[
+        int | None,
+        typer.Option(
+            envvar="VOICEMESH_ENVOY_TRUSTED_PROXIES",
+            min=0,
+            max=10,
+            help="How many proxies of yours stand before Envoy and add to x-forwarded-for.",
+        ),
+    ] = None,
     service_port_base: Annotated[
         int,
         typer.Option(
@@ -88,7 +106,14 @@ def up(
         "gateway": gateway_port,
     }
     services = topology.at_base(service_port_base) | {name: number for name, number in chosen.items() if number}
-    manners = Manners(tls=tls, cors_origins=cors_origin or None, rate_per_second=rate_per_second, rate_burst=rate_burst)
+    manners = Manners(
+        tls=tls,
+        cors_origins=cors_origin or None,
+        rate_per_second=rate_per_second,
+        rate_burst=rate_burst,
+        sign_ins_per_minute=sign_ins_per_minute,
+        trusted_proxies=trusted_proxies,
+    )
     layout = Layout(bind=bind, port=port, services=services, admin=admin_port or 0, manners=manners)
     prepare(folder_of_models())
     asyncio.run(foreground.run(state.at(folder), layout, report=say))

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from limits import parse
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from services.gateway.surface import FOREIGN
 from services.mesh.settings import MeshSettings
+
+
+def _rate(text: str) -> str:
+    try:
+        return text and str(parse(text) and text)
+    except ValueError:
+        raise ValueError("is no rate, such as 1200/minute or 10 per 2 seconds") from None
+
+
+def _store(address: SecretStr) -> SecretStr:
+    if not address.get_secret_value().startswith(("redis://", "rediss://")):
+        raise ValueError("is neither redis://… nor rediss://…")
+    return address
 
 
 class Settings(MeshSettings):
@@ -37,3 +53,19 @@ class Settings(MeshSettings):
 
     cached_tokens: int = Field(default=10_000, ge=1)
     """How many verified tokens are remembered."""
+
+    limits_store: Annotated[SecretStr, AfterValidator(_store)] | None = None
+    """A Redis or Valkey in which several gateways count calls together, `redis://…` or `rediss://…`. If unset, or while
+    it does not answer, each counts by itself."""
+
+    user_rate: Annotated[str, AfterValidator(_rate)] = "1200/minute"
+    """How many calls a user may make; no limit if empty."""
+
+    user_costly_rate: Annotated[str, AfterValidator(_rate)] = "120/minute"
+    """How many of them may make the engine work (`budget` COSTLY in the contracts); no limit if empty."""
+
+    key_rate: Annotated[str, AfterValidator(_rate)] = "600/minute"
+    """How many calls may be made with one API key; no limit if empty."""
+
+    key_costly_rate: Annotated[str, AfterValidator(_rate)] = "60/minute"
+    """How many of them may make the engine work; no limit if empty."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from services.mesh import contracts
-from services.mesh.contracts import Access, Rule
+from services.mesh.contracts import Access, Budget, Rule
 
 FOREIGN = (
     "/grpc.health.v1.Health/Check",
@@ -99,6 +99,12 @@ class Surface:
                     raise ValueError(f"{method.path} is public and has a variable in its path {path}")
                 found.add((verb, path))
         return frozenset(found)
+
+    @cached_property
+    def sign_in(self) -> tuple[str, ...]:
+        """Paths of the requests that try a password or make an account, of gRPC and of REST."""
+        methods = [method for method in self.exposed if method.rule.budget == Budget.SIGN_IN]
+        return tuple(path for method in methods for path in (method.path, *(path for _, path in method.rule.routes)))
 
 
 def descriptors() -> bytes:

@@ -31,6 +31,9 @@ class Manners:
     cors_origins: Sequence[str] | None = None
     rate_per_second: int | None = None
     rate_burst: int | None = None
+    sign_ins_per_minute: int | None = None
+    trusted_proxies: int | None = None
+    """How many proxies before Envoy add a caller's address to x-forwarded-for."""
 
     def given(self) -> dict[str, Any]:
         """Those that are not None."""

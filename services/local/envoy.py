@@ -31,6 +31,8 @@ UNARY_SECONDS = 30
 """How long a call without a streamed side may take."""
 IDLE_SECONDS = 120
 """How long a stream may be silent; watches send something far more often."""
+SIGN_INS_PER_MINUTE = 60
+"""How often one client address may try to sign in or register."""
 CONNECTIONS = 10_000
 """How many connections, and requests to a service, there may be at once."""
 PAGES = {
@@ -117,6 +119,8 @@ def render(
     cors_origins: Sequence[str] = CORS_ORIGINS,
     rate_per_second: int = 100,
     rate_burst: int = 200,
+    sign_ins_per_minute: int = SIGN_INS_PER_MINUTE,
+    trusted_proxies: int = 0,
     tls: bool = False,
     patience: Patience = Patience(),
 ) -> str:
@@ -124,8 +128,8 @@ def render(
 
     `services` says where auth, user, storage, voice and gateway listen. `secrets` is the folder of what
     `render_secrets` gives, as Envoy sees it; `descriptors` the file of the descriptor set, or None to
-    put it into the configuration. An origin may end in `:*` for any port. The rate is that of one
-    client address.
+    put it into the configuration. An origin may end in `:*` for any port. The rates are those of one
+    client address, which as many `trusted_proxies` before Envoy tell in x-forwarded-for.
 
     Raises:
         KeyError: `services` lacks one.
@@ -143,6 +147,7 @@ def render(
         descriptors=str(descriptors) if descriptors else None,
         descriptor_bytes=base64.b64encode(surface.descriptors()).decode(),
         contracts=list(shown.contracts),
+        sign_in=[re.escape(path) for path in shown.sign_in],
         routes=_routes(shown),
         clusters=_clusters(shown, services),
         replies=REPLIES,
@@ -150,6 +155,8 @@ def render(
         stripped=STRIPPED,
         rate_per_second=rate_per_second,
         rate_burst=rate_burst,
+        sign_ins_per_minute=sign_ins_per_minute,
+        trusted_proxies=trusted_proxies,
         pages=PAGES,
         patience=patience,
         connections=CONNECTIONS,
@@ -186,6 +193,8 @@ def write(
     cors_origins: Sequence[str] = CORS_ORIGINS,
     rate_per_second: int = 100,
     rate_burst: int = 200,
+    sign_ins_per_minute: int = SIGN_INS_PER_MINUTE,
+    trusted_proxies: int = 0,
     tls: Path | None = None,
     patience: Patience = Patience(),
 ) -> Path:
@@ -206,6 +215,8 @@ def write(
         cors_origins=cors_origins,
         rate_per_second=rate_per_second,
         rate_burst=rate_burst,
+        sign_ins_per_minute=sign_ins_per_minute,
+        trusted_proxies=trusted_proxies,
         tls=tls is not None,
         patience=patience,
     )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from google.api import annotations_pb2
 from google.protobuf import descriptor, descriptor_pool
-from voicemesh.gateway.v1 import access_pb2
+from voicemesh.gateway.v1 import access_pb2, budget_pb2
 
 Access = access_pb2.Access
+Budget = budget_pb2.Budget
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Rule:
     peers: frozenset[str]
     routes: tuple[tuple[str, str], ...]
     """REST verbs and path templates, `("POST", "/v1/auth:login")`."""
+    budget: Budget.ValueType = Budget.BUDGET_UNSPECIFIED
+    """How a call counts against the rate limits of its caller (budget.proto)."""
 
 
 def rule(method: descriptor.MethodDescriptor) -> Rule:
@@ -41,6 +44,7 @@ def rule(method: descriptor.MethodDescriptor) -> Rule:
         scopes=frozenset(extensions[access_pb2.scopes]),
         peers=frozenset(extensions[access_pb2.peers]),
         routes=tuple(routes),
+        budget=extensions[budget_pb2.budget],
     )
 
 

@@ -7,7 +7,10 @@ import re
 import pytest
 from voicemesh.voice.v1 import speech_pb2
 
-from services.local.envoy import IDLE_SECONDS, PAGES, UNARY_SECONDS, Patience
+from services.gateway import surface
+from services.gateway.settings import Settings as GatewaySettings
+from services.local.envoy import IDLE_SECONDS, PAGES, SIGN_INS_PER_MINUTE, UNARY_SECONDS, Patience
+from services.mesh.contracts import Budget
 from services.mesh.pages import DEFAULT_SIZE, LARGEST_SIZE
 from services.mesh.server import LARGEST_MESSAGE
 from services.storage.settings import Settings as StorageSettings
@@ -83,6 +86,20 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"| {Patience().headers_seconds} seconds for the head" in text
     assert f", {Patience().unary_seconds} for the whole" in text
     assert f"`page_size` is {DEFAULT_SIZE} if unset; over {LARGEST_SIZE} means {LARGEST_SIZE}" in API.read_text("utf-8")
+
+
+def test_the_rate_limits_are_those_of_the_code() -> None:
+    text = documents.section(API, "## Rate limits")
+    engine, _, rest = text.partition("The engine works for ")[2].partition(".")
+    costly = [method for method in surface.read().exposed if method.rule.budget == Budget.COSTLY]
+    rates = [name for name in GatewaySettings.model_fields if name.endswith("_rate")]
+
+    assert set(re.findall(r"`(\w+)`", engine)) == {method.path.rpartition("/")[2] for method in costly}
+    assert rest
+    for name in rates:
+        default = GatewaySettings.model_fields[name].default
+        assert re.search(rf"\| {default} \| \S*VOICEMESH_GATEWAY_{name.upper()}\b", text)
+    assert f"| {SIGN_INS_PER_MINUTE} a minute |" in text
 
 
 def test_what_browsers_are_told_is_what_envoy_says() -> None:

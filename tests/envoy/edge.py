@@ -124,7 +124,8 @@ async def running(
     ports: dict[str, int] | None = None,
     **options: Any,
 ) -> AsyncIterator[Edge]:
-    """Runs Envoy, the gateway and the stubs, but not those named in `without`; `ports` for those that must be known."""
+    """Runs Envoy, the gateway and the stubs, but not those named in `without`; `ports` for those that must be known,
+    `limits` for settings of the gateway."""
     issuer, seen = Issuer(), stubs.Seen()
     voice = stubs.Voice(seen)
     known = {process: port() for process in ("auth", "user", "storage", "voice", "gateway")} | (ports or {})
@@ -142,6 +143,7 @@ async def running(
                 auth_address=f"127.0.0.1:{known['auth']}",
                 keys_refetch_seconds=0.01,
                 drain_seconds=0,
+                **{"user_rate": "", "user_costly_rate": "", **options.pop("limits", {})},
             )
             application = await stack.enter_async_context(open_app(gateway))
             await stack.enter_async_context(serving(application, gateway))
@@ -153,7 +155,7 @@ async def running(
             services={process: ("127.0.0.1", number) for process, number in known.items()},
             admin=("127.0.0.1", admin),
             access_log=str(folder / "access.log"),
-            **{"rate_per_second": 10_000, "rate_burst": 10_000, **options},
+            **{"rate_per_second": 10_000, "rate_burst": 10_000, "sign_ins_per_minute": 1000, **options},
         )
         with envoy_process(configuration, folder / "envoy.log"):
             edge = Edge(listen, admin, issuer, seen, voice, folder / "access.log", known)

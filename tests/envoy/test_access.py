@@ -19,6 +19,10 @@ SHOWN = surface.read()
 CLOSED = [method for method in SHOWN.exposed if method.rule.access == Access.AUTHENTICATED]
 OPEN = [method for method in SHOWN.exposed if method.rule.access == Access.PUBLIC]
 ROUTES = [(method, *route) for method in CLOSED for route in method.rule.routes]
+ENVOYS = (
+    "/envoy.service.auth.v3.Authorization/Check",
+    "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+)
 BAD = "Bearer eyJhbGciOiJub25lIn0.e30."
 
 
@@ -107,7 +111,7 @@ async def test_a_public_method_needs_none_but_refuses_a_bad_one(edge: Edge, meth
     assert bad.code() == grpc.StatusCode.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize("path", [*sorted(SHOWN.hidden), "/envoy.service.auth.v3.Authorization/Check"])
+@pytest.mark.parametrize("path", [*sorted(SHOWN.hidden), *ENVOYS])
 async def test_internal_methods_do_not_exist(edge: Edge, path: str) -> None:
     unknown = "/voicemesh.voice.v1.VoiceService/NoSuchThing"
 

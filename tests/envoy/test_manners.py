@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from voicemesh.voice.v1 import voice_pb2, voice_pb2_grpc
 
 from services.local.envoy import Patience
 from tests.envoy.edge import Edge, Ports, running
@@ -155,3 +156,28 @@ async def test_a_message_that_trickles_in_is_given_up_and_an_upload_is_not(impat
     assert (await impatient.logged(message.headers["x-request-id"]))["details"] == "max_duration_timeout"
     assert upload.status_code == 200
     assert upload.json()["size_bytes"] == "1000"
+
+
+async def test_a_silent_watch_is_ended_and_has_no_deadline(impatient: Edge) -> None:
+    impatient.voice.release.clear()
+    async with impatient.http() as client, client.stream("GET", "/v1/voices/1:watch") as response:
+        lines = response.aiter_lines()
+        first = await anext(lines)
+        seen = impatient.seen.remaining
+        async with asyncio.timeout(20):
+            with pytest.raises(httpx.RemoteProtocolError):  # The stub is silent, and this edge takes that for a second.
+                [line async for line in lines]
+
+    assert "PENDING" in first
+    assert seen is None
+
+
+async def test_the_deadline_of_a_streaming_call_is_its_caller_s(edge: Edge) -> None:
+    edge.voice.release.set()
+    async with edge.grpc() as channel:
+        stub = voice_pb2_grpc.VoiceServiceStub(channel)
+        watch = stub.WatchVoice(voice_pb2.WatchVoiceRequest(name="voices/1"), metadata=edge.metadata(), timeout=100)
+        [each async for each in watch]
+
+    assert edge.seen.remaining is not None
+    assert 90 < edge.seen.remaining < 101

@@ -245,3 +245,13 @@ async def test_speech_with_timestamps_is_a_stream_of_events(edge: Edge) -> None:
 
 async def test_timestamps_of_a_speech_lie_below_it(edge: Edge) -> None:
     assert (await edge.get("/v1/speeches/7/timestamps")).json() == {"name": "speeches/7/timestamps", "words": []}
+
+
+async def test_too_large_a_body_is_never_passed_on(edge: Edge) -> None:
+    calls = edge.seen.calls
+    async with edge.http() as client:
+        body = b'{"description":"' + b"x" * 5_000_000 + b'"}'
+        answers = [await client.post("/v1/voices", content=body) for _ in range(20)]
+
+    assert {answer.status_code for answer in answers} == {413}
+    assert edge.seen.calls == calls

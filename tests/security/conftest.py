@@ -25,10 +25,12 @@ CAP = 8 * 1024 * 1024
 ENVIRONMENT = {
     "VOICEMESH_STORAGE_LARGEST_FILE_BYTES": str(CAP),
     "VOICEMESH_AUTH_BCRYPT_COST": "4",
+    "VOICEMESH_GATEWAY_USER_RATE": "",
+    "VOICEMESH_GATEWAY_USER_COSTLY_RATE": "",
     "VOICEMESH_VOICE_REFINEMENT": "NONE",
     "VOICEMESH_VOICE_DRAIN_SECONDS": "1",
 }
-"""What makes the mesh quick, and its limits small."""
+"""What makes the mesh quick, its limits small, and its rates large."""
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +44,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mes
         Layout(),
         port=0,
         services=dict.fromkeys(topology.OFFSETS, 0),
-        manners=edge.Manners(rate_per_second=100_000, rate_burst=100_000),
+        manners=edge.Manners(rate_per_second=100_000, rate_burst=100_000, sign_ins_per_minute=1000),
         environment=dict(os.environ) | ENVIRONMENT | engine,
     )
     kept = state.at(tmp_path_factory.mktemp("security"))

@@ -29,9 +29,10 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from voicemesh.audit.v1 import audit_pb2 as voicemesh_dot_audit_dot_v1_dot_audit__pb2
 from voicemesh.gateway.v1 import access_pb2 as voicemesh_dot_gateway_dot_v1_dot_access__pb2
+from voicemesh.gateway.v1 import budget_pb2 as voicemesh_dot_gateway_dot_v1_dot_budget__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvoicemesh/auth/v1/auth.proto\x12\x11voicemesh.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1evoicemesh/audit/v1/audit.proto\x1a!voicemesh/gateway/v1/access.proto\"i\n\x07\x41\x63\x63ount\x12\x12\n\x04user\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xa2\x01\n\x0fRegisterRequest\x12\x1d\n\x05\x65mail\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x18\xfe\x01`\x01\x12p\n\x08password\x18\x02 \x01(\tB^\x80\x01\x01\xe2\x41\x01\x02\xbaHTr\x04\x10\x08(H\xba\x01K\n\rnul_character\x12\"must not contain the character NUL\x1a\x16!this.contains(\'\\x00\')\"]\n\x0cLoginRequest\x12)\n\x05\x65mail\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01\x18\xfe\x01\x32\n^[^\\x00]*$\x12\"\n\x08password\x18\x02 \x01(\tB\x10\x80\x01\x01\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01(H\":\n\x0eRefreshRequest\x12(\n\rrefresh_token\x18\x01 \x01(\tB\x11\x80\x01\x01\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x0f\n\rLogoutRequest\"\xcc\x01\n\x07Session\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\ntoken_type\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rrefresh_token\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x37\n\x13refresh_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x19\n\x17GetJsonWebKeySetRequest\"<\n\rJsonWebKeySet\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.voicemesh.auth.v1.JsonWebKey\"X\n\nJsonWebKey\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03\x63rv\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x01(\t\x12\x0b\n\x03kid\x18\x04 \x01(\t\x12\x0b\n\x03use\x18\x05 \x01(\t\x12\x0b\n\x03\x61lg\x18\x06 \x01(\t\"\x13\n\x11GetAccountRequest2\x90\x06\n\x0b\x41uthService\x12l\n\x08Register\x12\".voicemesh.auth.v1.RegisterRequest\x1a\x1a.voicemesh.auth.v1.Session\" \xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x16\"\x11/v1/auth:register:\x01*\x12\x63\n\x05Login\x12\x1f.voicemesh.auth.v1.LoginRequest\x1a\x1a.voicemesh.auth.v1.Session\"\x1d\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/auth:login:\x01*\x12i\n\x07Refresh\x12!.voicemesh.auth.v1.RefreshRequest\x1a\x1a.voicemesh.auth.v1.Session\"\x1f\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x15\"\x10/v1/auth:refresh:\x01*\x12\x62\n\x06Logout\x12 .voicemesh.auth.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"\x1e\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/auth:logout:\x01*\x12\x8f\x01\n\x10GetJsonWebKeySet\x12*.voicemesh.auth.v1.GetJsonWebKeySetRequest\x1a .voicemesh.auth.v1.JsonWebKeySet\"-\xa8\xbb\x18\x01\xba\xbb\x18\x07gateway\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.json\x12\\\n\nGetAccount\x12$.voicemesh.auth.v1.GetAccountRequest\x1a\x1a.voicemesh.auth.v1.Account\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04user\x12o\n\x0cReadAuditLog\x12\'.voicemesh.audit.v1.ReadAuditLogRequest\x1a(.voicemesh.audit.v1.ReadAuditLogResponse\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04userb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvoicemesh/auth/v1/auth.proto\x12\x11voicemesh.auth.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1evoicemesh/audit/v1/audit.proto\x1a!voicemesh/gateway/v1/access.proto\x1a!voicemesh/gateway/v1/budget.proto\"i\n\x07\x41\x63\x63ount\x12\x12\n\x04user\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x65mail\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xa2\x01\n\x0fRegisterRequest\x12\x1d\n\x05\x65mail\x18\x01 \x01(\tB\x0e\xe2\x41\x01\x02\xbaH\x07r\x05\x18\xfe\x01`\x01\x12p\n\x08password\x18\x02 \x01(\tB^\x80\x01\x01\xe2\x41\x01\x02\xbaHTr\x04\x10\x08(H\xba\x01K\n\rnul_character\x12\"must not contain the character NUL\x1a\x16!this.contains(\'\\x00\')\"]\n\x0cLoginRequest\x12)\n\x05\x65mail\x18\x01 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x10\x01\x18\xfe\x01\x32\n^[^\\x00]*$\x12\"\n\x08password\x18\x02 \x01(\tB\x10\x80\x01\x01\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01(H\":\n\x0eRefreshRequest\x12(\n\rrefresh_token\x18\x01 \x01(\tB\x11\x80\x01\x01\xe2\x41\x01\x02\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x0f\n\rLogoutRequest\"\xcc\x01\n\x07Session\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\ntoken_type\x18\x03 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rrefresh_token\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x37\n\x13refresh_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x19\n\x17GetJsonWebKeySetRequest\"<\n\rJsonWebKeySet\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.voicemesh.auth.v1.JsonWebKey\"X\n\nJsonWebKey\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03\x63rv\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x01(\t\x12\x0b\n\x03kid\x18\x04 \x01(\t\x12\x0b\n\x03use\x18\x05 \x01(\t\x12\x0b\n\x03\x61lg\x18\x06 \x01(\t\"\x13\n\x11GetAccountRequest2\x9c\x06\n\x0b\x41uthService\x12p\n\x08Register\x12\".voicemesh.auth.v1.RegisterRequest\x1a\x1a.voicemesh.auth.v1.Session\"$\xa8\xbb\x18\x01\xf8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x16\"\x11/v1/auth:register:\x01*\x12g\n\x05Login\x12\x1f.voicemesh.auth.v1.LoginRequest\x1a\x1a.voicemesh.auth.v1.Session\"!\xa8\xbb\x18\x01\xf8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x13\"\x0e/v1/auth:login:\x01*\x12i\n\x07Refresh\x12!.voicemesh.auth.v1.RefreshRequest\x1a\x1a.voicemesh.auth.v1.Session\"\x1f\xa8\xbb\x18\x01\x82\xd3\xe4\x93\x02\x15\"\x10/v1/auth:refresh:\x01*\x12\x62\n\x06Logout\x12 .voicemesh.auth.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"\x1e\xa8\xbb\x18\x02\x82\xd3\xe4\x93\x02\x14\"\x0f/v1/auth:logout:\x01*\x12\x93\x01\n\x10GetJsonWebKeySet\x12*.voicemesh.auth.v1.GetJsonWebKeySetRequest\x1a .voicemesh.auth.v1.JsonWebKeySet\"1\xa8\xbb\x18\x01\xba\xbb\x18\x07gateway\xf8\xbb\x18\x03\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.json\x12\\\n\nGetAccount\x12$.voicemesh.auth.v1.GetAccountRequest\x1a\x1a.voicemesh.auth.v1.Account\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04user\x12o\n\x0cReadAuditLog\x12\'.voicemesh.audit.v1.ReadAuditLogRequest\x1a(.voicemesh.audit.v1.ReadAuditLogResponse\"\x0c\xa8\xbb\x18\x03\xba\xbb\x18\x04userb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,39 +60,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION'].fields_by_name['refresh_token']._loaded_options = None
   _globals['_SESSION'].fields_by_name['refresh_token']._serialized_options = b'\200\001\001'
   _globals['_AUTHSERVICE'].methods_by_name['Register']._loaded_options = None
-  _globals['_AUTHSERVICE'].methods_by_name['Register']._serialized_options = b'\250\273\030\001\202\323\344\223\002\026\"\021/v1/auth:register:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['Register']._serialized_options = b'\250\273\030\001\370\273\030\002\202\323\344\223\002\026\"\021/v1/auth:register:\001*'
   _globals['_AUTHSERVICE'].methods_by_name['Login']._loaded_options = None
-  _globals['_AUTHSERVICE'].methods_by_name['Login']._serialized_options = b'\250\273\030\001\202\323\344\223\002\023\"\016/v1/auth:login:\001*'
+  _globals['_AUTHSERVICE'].methods_by_name['Login']._serialized_options = b'\250\273\030\001\370\273\030\002\202\323\344\223\002\023\"\016/v1/auth:login:\001*'
   _globals['_AUTHSERVICE'].methods_by_name['Refresh']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['Refresh']._serialized_options = b'\250\273\030\001\202\323\344\223\002\025\"\020/v1/auth:refresh:\001*'
   _globals['_AUTHSERVICE'].methods_by_name['Logout']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['Logout']._serialized_options = b'\250\273\030\002\202\323\344\223\002\024\"\017/v1/auth:logout:\001*'
   _globals['_AUTHSERVICE'].methods_by_name['GetJsonWebKeySet']._loaded_options = None
-  _globals['_AUTHSERVICE'].methods_by_name['GetJsonWebKeySet']._serialized_options = b'\250\273\030\001\272\273\030\007gateway\202\323\344\223\002\030\022\026/.well-known/jwks.json'
+  _globals['_AUTHSERVICE'].methods_by_name['GetJsonWebKeySet']._serialized_options = b'\250\273\030\001\272\273\030\007gateway\370\273\030\003\202\323\344\223\002\030\022\026/.well-known/jwks.json'
   _globals['_AUTHSERVICE'].methods_by_name['GetAccount']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['GetAccount']._serialized_options = b'\250\273\030\003\272\273\030\004user'
   _globals['_AUTHSERVICE'].methods_by_name['ReadAuditLog']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['ReadAuditLog']._serialized_options = b'\250\273\030\003\272\273\030\004user'
-  _globals['_ACCOUNT']._serialized_start=272
-  _globals['_ACCOUNT']._serialized_end=377
-  _globals['_REGISTERREQUEST']._serialized_start=380
-  _globals['_REGISTERREQUEST']._serialized_end=542
-  _globals['_LOGINREQUEST']._serialized_start=544
-  _globals['_LOGINREQUEST']._serialized_end=637
-  _globals['_REFRESHREQUEST']._serialized_start=639
-  _globals['_REFRESHREQUEST']._serialized_end=697
-  _globals['_LOGOUTREQUEST']._serialized_start=699
-  _globals['_LOGOUTREQUEST']._serialized_end=714
-  _globals['_SESSION']._serialized_start=717
-  _globals['_SESSION']._serialized_end=921
-  _globals['_GETJSONWEBKEYSETREQUEST']._serialized_start=923
-  _globals['_GETJSONWEBKEYSETREQUEST']._serialized_end=948
-  _globals['_JSONWEBKEYSET']._serialized_start=950
-  _globals['_JSONWEBKEYSET']._serialized_end=1010
-  _globals['_JSONWEBKEY']._serialized_start=1012
-  _globals['_JSONWEBKEY']._serialized_end=1100
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1102
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1121
-  _globals['_AUTHSERVICE']._serialized_start=1124
-  _globals['_AUTHSERVICE']._serialized_end=1908
+  _globals['_ACCOUNT']._serialized_start=307
+  _globals['_ACCOUNT']._serialized_end=412
+  _globals['_REGISTERREQUEST']._serialized_start=415
+  _globals['_REGISTERREQUEST']._serialized_end=577
+  _globals['_LOGINREQUEST']._serialized_start=579
+  _globals['_LOGINREQUEST']._serialized_end=672
+  _globals['_REFRESHREQUEST']._serialized_start=674
+  _globals['_REFRESHREQUEST']._serialized_end=732
+  _globals['_LOGOUTREQUEST']._serialized_start=734
+  _globals['_LOGOUTREQUEST']._serialized_end=749
+  _globals['_SESSION']._serialized_start=752
+  _globals['_SESSION']._serialized_end=956
+  _globals['_GETJSONWEBKEYSETREQUEST']._serialized_start=958
+  _globals['_GETJSONWEBKEYSETREQUEST']._serialized_end=983
+  _globals['_JSONWEBKEYSET']._serialized_start=985
+  _globals['_JSONWEBKEYSET']._serialized_end=1045
+  _globals['_JSONWEBKEY']._serialized_start=1047
+  _globals['_JSONWEBKEY']._serialized_end=1135
+  _globals['_GETACCOUNTREQUEST']._serialized_start=1137
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1156
+  _globals['_AUTHSERVICE']._serialized_start=1159
+  _globals['_AUTHSERVICE']._serialized_end=1955
 # @@protoc_insertion_point(module_scope)
