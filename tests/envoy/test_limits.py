@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -178,6 +179,9 @@ async def test_without_a_count_calls_pass(certificates: Certificates, tmp_path: 
         only = [each for each in application.servicers if "auth" in each.contract]
         await stack.enter_async_context(serving(replace(application, servicers=only), settings))
         edge = await stack.enter_async_context(running(certificates, tmp_path, port, without=["gateway"], ports=ports))
+        async with asyncio.timeout(20):
+            while (await edge.get("/v1/voices/1")).status_code == 503:  # The keys have not been fetched yet.
+                await asyncio.sleep(0.05)
         answers = [await edge.get("/v1/voices/1") for _ in range(3)]
 
     assert len(only) == 1
