@@ -75,6 +75,10 @@ test: $(STAMP_DEV) ## Run the tests (ARGS="tests/local -x", "-n 0" in one proces
 security: $(STAMP_DEV) ## Try at length to break in, and count the holes: every method, every bad credential, fuzzing
 	@exec env SECURITY_TESTS=whole $(BIN)/pytest -n 0 tests/security --quiet $(ARGS)
 
+.PHONY: audit
+audit: $(STAMP_DEV) ## Look for weak code, secrets, loose pins and known vulnerabilities
+	@exec env PYTHONPATH=.:gen $(BIN)/python -m tests.security.audit
+
 POCKET := build/pocket-venv
 # What pip is to install first: on Linux, PyPI's newest torch is a CUDA build of several gigabytes.
 TORCH ?= torch

@@ -52,6 +52,7 @@ def judged(answer: Answer, own: str = "") -> None:
     shots.fired += 1
     code, reason = answer.said
     assert code not in ("INTERNAL", "UNKNOWN", "DATA_LOSS"), answer
+    assert reason not in ("RATE_LIMITED", "TOO_MANY_REQUESTS"), "the mesh of this test has no such limit"
     assert answer.http < 500 or answer.http in (503, 504), answer
     assert code not in DOWN or (reason in DOCUMENTED and reason not in DEAD), answer
     if answer.code:
