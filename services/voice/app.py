@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.resources import files
 
-from voicemesh.voice.v1 import speech_pb2_grpc, voice_pb2_grpc
+from voicemesh.voice.v1 import consent_pb2_grpc, speech_pb2_grpc, voice_pb2_grpc
 
 from services.mesh.audit.log import AuditLog
 from services.mesh.channels import open_channel
@@ -17,6 +17,7 @@ from services.mesh.postgres import open_database
 from services.mesh.server import Application, Servicer
 from services.voice import engine_process, queue, storage_client
 from services.voice.changes import listening
+from services.voice.consent_servicer import ConsentServicer
 from services.voice.host import open_engine
 from services.voice.queue import Queue
 from services.voice.settings import Settings
@@ -51,6 +52,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
         audit, largest = AuditLog("voice", database), settings.largest_recordings_bytes
         voice = VoiceServicer(store, storage, watching, tokens, engine, audit, largest=largest)
         speech = SpeechServicer(store, storage, watching, tokens, engine, settings)
+        consent = ConsentServicer(store, tokens)
         yield Application(
             servicers=[
                 Servicer(
@@ -60,6 +62,10 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
                 Servicer(
                     "voicemesh.voice.v1.SpeechService",
                     lambda server: speech_pb2_grpc.add_SpeechServiceServicer_to_server(speech, server),
+                ),
+                Servicer(
+                    "voicemesh.voice.v1.ConsentService",
+                    lambda server: consent_pb2_grpc.add_ConsentServiceServicer_to_server(consent, server),
                 ),
             ],
             pings={"database": database.ping, "engine": engine.ping},

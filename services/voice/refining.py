@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.mesh import errors
-from services.voice import jobs, voices
+from services.voice import consents, jobs, voices
 from services.voice.engine.port import Depth
 from services.voice.jobs import State
 from services.voice.voices import Recordings, Voice, VoiceStore
@@ -37,8 +37,8 @@ async def refine(
     Raises:
         NotFound: there is no such voice (VOICE_NOT_FOUND).
         InvalidArgument: there is not a transcript for each recording.
-        FailedPrecondition: it has not been learned (VOICE_NOT_READY), is being refined (REFINEMENT_UNDER_WAY), or a
-            recording is gone (RECORDING_GONE).
+        FailedPrecondition: it has not been learned (VOICE_NOT_READY), is being refined (REFINEMENT_UNDER_WAY), a
+            recording is gone (RECORDING_GONE), or the consent has been revoked (CONSENT_REVOKED).
     """
     voice = await voices.get(owner, id, store=store)
     _check(voice)
@@ -76,6 +76,7 @@ async def cancel(owner: str, id: str, *, store: VoiceStore, refinements: Refinem
 
 
 def _check(voice: Voice) -> None:
+    consents.refuse(voice.consent)
     if voice.state is not State.READY:
         raise errors.FailedPrecondition(
             "VOICE_NOT_READY", f"{voice.name} is {voice.state} and cannot be refined", state=voice.state

@@ -10,12 +10,15 @@ from typing import Protocol
 
 from services.mesh import errors
 from services.mesh.pages import Page
-from services.voice import jobs, texts
+from services.voice import consents, jobs, texts
 from services.voice.engine.port import Language, Level, Markup, Tier, Word
 from services.voice.forms import AudioForm, check_tier
 from services.voice.jobs import Failure, Request, State
 from services.voice.receipts import Receipt
 from services.voice.voices import Voice
+
+GONE = Failure("VOICE_GONE", "the voice was deleted")
+"""What becomes of the speeches of a voice that is deleted before they are finished."""
 
 
 @dataclass(frozen=True)
@@ -161,17 +164,30 @@ async def artefact(owner: str, voice: str, *, voices: LearnedVoices) -> Artefact
 
     Raises:
         NotFound: there is no such voice (VOICE_NOT_FOUND).
-        FailedPrecondition: it has not been learned (VOICE_NOT_READY).
+        FailedPrecondition: it has not been learned (VOICE_NOT_READY), or its person has revoked their consent
+            (CONSENT_REVOKED).
     """
     learned = await voices.artefact(owner, voice)
     if learned is not None:
         return learned
-    found = await voices.get(owner, voice)
-    if found is None:
-        raise errors.NotFound("VOICE_NOT_FOUND", f"there is no voices/{voice}", name=f"voices/{voice}")
+    found = await allowed(owner, voice, voices=voices)
     raise errors.FailedPrecondition(
         "VOICE_NOT_READY", f"{found.name} is {found.state} and cannot speak", state=found.state
     )
+
+
+async def allowed(owner: str, voice: str, *, voices: LearnedVoices) -> Voice:
+    """A voice that may speak, whether it is able to or not.
+
+    Raises:
+        NotFound: there is no such voice (VOICE_NOT_FOUND).
+        FailedPrecondition: its person has revoked their consent (CONSENT_REVOKED).
+    """
+    found = await voices.get(owner, voice)
+    if found is None:
+        raise errors.NotFound("VOICE_NOT_FOUND", f"there is no voices/{voice}", name=f"voices/{voice}")
+    consents.refuse(found.consent)
+    return found
 
 
 async def create(
@@ -183,8 +199,8 @@ async def create(
         InvalidArgument: the text cannot be spoken (TEXT_EMPTY, TEXT_UNSUPPORTED_SCRIPT), or the request id was
             used with other content (REQUEST_ID_REUSED).
         NotFound: there is no such voice (VOICE_NOT_FOUND).
-        FailedPrecondition: it has not been learned (VOICE_NOT_READY), or the engine does not speak at this tier
-            (TIER_UNSUPPORTED).
+        FailedPrecondition: it has not been learned (VOICE_NOT_READY), its person has revoked their consent
+            (CONSENT_REVOKED), or the engine does not speak at this tier (TIER_UNSUPPORTED).
         Unavailable: a tier that not every engine has is asked of one that is starting (ENGINE_NOT_READY).
     """
     field = "speech.ssml" if new.markup is Markup.SSML else "speech.text"
@@ -257,12 +273,15 @@ async def retry(owner: str, id: str, *, store: SpeechStore, voices: LearnedVoice
 
     Raises:
         NotFound: there is no such speech (SPEECH_NOT_FOUND).
-        FailedPrecondition: it has not failed (NOT_RETRIABLE), or its voice is gone (VOICE_GONE).
+        FailedPrecondition: it has not failed (NOT_RETRIABLE), its voice is gone (VOICE_GONE), or the voice's person
+            has revoked their consent (CONSENT_REVOKED).
     """
     speech = await get(owner, id, store=store)
     if speech.state not in (State.FAILED, State.CANCELLED):
         raise jobs.not_retriable(speech.name, speech.state)
     if await voices.artefact(owner, speech.voice) is None:
+        with suppress(errors.NotFound):
+            await allowed(owner, speech.voice, voices=voices)
         raise errors.FailedPrecondition("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
     again = _found(await store.retry(owner, id, [State.FAILED, State.CANCELLED]), id)
     if again.attempt == speech.attempt:

@@ -50,7 +50,7 @@ class StorageClient:
 
     async def look(self, names: Sequence[str]) -> Found:
         """What there is of these recordings, up to the first that is not there, or not the caller's."""
-        size = 0
+        size, digests = 0, list[str]()
         for name in names:
             try:
                 file = await self._stub.GetFile(
@@ -65,7 +65,8 @@ class StorageClient:
             if file.purpose != storage_pb2.File.RECORDING:
                 return Found(name, size)
             size += file.size_bytes
-        return Found(None, size)
+            digests.append(file.sha256)
+        return Found(None, size, tuple(digests))
 
     async def read(self, name: str) -> bytes:
         """The bytes of a file.

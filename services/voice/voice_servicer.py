@@ -18,13 +18,15 @@ from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import day, duration, timestamp
 from services.voice import refining, voices
+from services.voice.consent_servicer import to_proto as consent_to_proto
+from services.voice.consents import Given
 from services.voice.engine.port import Depth
 from services.voice.host import EngineHost
 from services.voice.jobs import Failure, Request
 from services.voice.refinements import Refinement, Wish
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
-from services.voice.voices import Consent, NewVoice, Voice
+from services.voice.voices import NewVoice, Voice
 from services.voice.watch import Watching
 
 
@@ -58,7 +60,7 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
             display_name=request.voice.display_name,
             description=request.voice.description,
             recordings=tuple(request.voice.recordings),
-            consent=Consent(request.voice.consent.statement, request.voice.consent.given_by),
+            consent=Given(request.voice.consent.statement, request.voice.consent.given_by, caller().address),
             request=Request(request.request_id, digest(request)),
             transcripts=_texts(request.voice.transcripts),
             refinement_depth=_wish(request.voice.refinement_depth),
@@ -160,11 +162,7 @@ def to_proto(voice: Voice) -> voice_pb2.Voice:
         display_name=voice.display_name,
         description=voice.description,
         recordings=voice.recordings,
-        consent=voice_pb2.Consent(
-            statement=voice.consent_statement,
-            given_by=voice.consent_given_by,
-            give_time=timestamp(voice.consent_given_at),
-        ),
+        consent=consent_to_proto(voice.consent),
         state=voice_pb2.Voice.State.Value(voice.state),
         stage=voice.stage,
         progress_percent=voice.progress_percent,

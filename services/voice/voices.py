@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from services.mesh import errors
 from services.mesh.pages import Page
-from services.voice import jobs
+from services.voice import consents, jobs
+from services.voice.consents import Consent, Given
 from services.voice.jobs import Failure, Request, State
 from services.voice.refinements import Refinement, Wish
-
-
-@dataclass(frozen=True)
-class Consent:
-    """A person's agreement to having their voice learned."""
-
-    statement: str
-    given_by: str
 
 
 @dataclass(frozen=True)
@@ -31,12 +24,14 @@ class NewVoice:
     description: str
     recordings: tuple[str, ...]
     """Resource names, `files/{file}`."""
-    consent: Consent
+    consent: Given
     request: Request
     transcripts: tuple[str, ...] = ()
     """What is said in each recording, empty where it is not known; or none at all."""
     refinement_depth: Wish | None = None
     """None: as the platform is set up."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 of the bytes of each recording, hexadecimal; `create` finds them out."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +43,7 @@ class Voice:
     display_name: str
     description: str
     recordings: list[str]
-    consent_statement: str
-    consent_given_by: str
-    consent_given_at: datetime
+    consent: Consent
     state: State
     stage: str
     progress_percent: int
@@ -97,6 +90,8 @@ class Found:
     """The first that is not there, or not the caller's."""
     size: int
     """Bytes of those that are there."""
+    digests: tuple[str, ...] = ()
+    """SHA-256 of the bytes of each of those, hexadecimal."""
 
 
 class Recordings(Protocol):
@@ -133,7 +128,7 @@ class VoiceStore(Protocol):
         """The voice after the change; None if it is not there, or not at `version` where one is given."""
 
     async def delete(self, owner: str, id: str) -> bool:
-        """Removes a voice and stops its job; whether it was there."""
+        """Removes a voice, stops its job, and ends its speeches that are not finished; whether it was there."""
 
     async def cancel(self, owner: str, id: str) -> Voice | None:
         """The voice, CANCELLED if it was not final, its job stopped; None if it is not there."""
@@ -160,7 +155,7 @@ async def create(new: NewVoice, *, store: VoiceStore, recordings: Recordings, la
         raise errors.InvalidArgument.of(
             "RECORDINGS_TOO_LARGE", "voice.recordings", f"may have {largest} bytes together, not {found.size}"
         )
-    return await store.insert(new)
+    return await store.insert(replace(new, digests=found.digests))
 
 
 async def get(owner: str, id: str, *, store: VoiceStore) -> Voice:
@@ -194,7 +189,7 @@ async def update(owner: str, id: str, changes: Mapping[str, str], etag: str, *, 
 
 
 async def delete(owner: str, id: str, *, store: VoiceStore) -> None:
-    """Removes a voice and what was learned.
+    """Removes a voice and what was learned, and ends all work with it.
 
     Raises:
         NotFound: there is no such voice (VOICE_NOT_FOUND).
@@ -221,9 +216,11 @@ async def retry(owner: str, id: str, *, store: VoiceStore, recordings: Recording
 
     Raises:
         NotFound: there is no such voice (VOICE_NOT_FOUND).
-        FailedPrecondition: there is no reason to (NOT_RETRIABLE), or a recording is gone (RECORDING_GONE).
+        FailedPrecondition: there is no reason to (NOT_RETRIABLE), a recording is gone (RECORDING_GONE), or the consent
+            has been revoked (CONSENT_REVOKED).
     """
     voice = await get(owner, id, store=store)
+    consents.refuse(voice.consent)
     states = [State.FAILED, State.CANCELLED]
     if voice.model_hash not in ("", model_hash):
         states.append(State.READY)

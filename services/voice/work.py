@@ -31,7 +31,7 @@ from services.voice.jobs import Failure
 from services.voice.receipts import Receipt
 from services.voice.refinements import Refined, Refinement, Wish, chosen
 from services.voice.signing import Signatory
-from services.voice.speeches import Artefact, Speech, Spoken
+from services.voice.speeches import GONE, Artefact, Speech, Spoken
 from services.voice.storage_client import FileGone, StorageClient
 from services.voice.store import Store
 from services.voice.store.rows import JobRows
@@ -122,7 +122,7 @@ class Work:
     async def _speak(self, speech: Speech) -> None:
         artefact = await self.store.voices.artefact(speech.owner, speech.voice)
         if artefact is None:
-            raise GiveUp("VOICE_GONE", f"the voice voices/{speech.voice} was deleted")
+            raise GiveUp(GONE.reason, GONE.message)
         self.signatory.credential()  # Before an hour of work, rather than after it.
         info, spoken, seconds, words = self.engine.info, 0, 0.0, list[Word]()
         count, characters = await asyncio.to_thread(_measured, speech)

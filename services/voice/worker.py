@@ -169,6 +169,8 @@ def _working(tasks: Queue, settings: Settings, queues: list[str], concurrency: i
             update_heartbeat_interval=settings.heartbeat_seconds,
             stalled_worker_timeout=settings.stalled_seconds * 2,
             fetch_job_polling_interval=2.0,
+            # Should a notification be lost: what may not be spoken any more ends within 5 seconds.
+            abort_job_polling_interval=2.0,
             delete_jobs="successful",
         )
     )

@@ -16,6 +16,7 @@ from psycopg.rows import tuple_row
 from services.mesh import names
 from services.mesh.postgres import Database, migrate, open_database
 from services.voice import queue, receipts
+from services.voice.consents import Given
 from services.voice.engine.port import Depth, Markup, Tier, Word
 from services.voice.forms import AudioForm
 from services.voice.jobs import Failure, Request, State
@@ -25,7 +26,7 @@ from services.voice.refinements import Refined
 from services.voice.settings import Settings
 from services.voice.speeches import Artefact, NewSpeech, Spoken
 from services.voice.store import Store
-from services.voice.voices import Consent, NewVoice
+from services.voice.voices import NewVoice
 from services.voice.worker import rescue
 
 OWNER = names.new_id()
@@ -58,7 +59,7 @@ async def new_speech(store: Store) -> str:
 
 
 async def new_voice(store: Store) -> str:
-    new = NewVoice(OWNER, "Ada", "", ("files/x",), Consent("yes", "Ada"), Request("", b""))
+    new = NewVoice(OWNER, "Ada", "", ("files/x",), Given("yes", "Ada"), Request("", b""))
     return (await store.voices.insert(new)).id
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from services.mesh import names
 from services.mesh.audit import store as audit
 from services.mesh.audit.events import Kind
-from services.mesh.postgres import Database
+from services.mesh.postgres import Connection, Database
 from services.voice.engine.port import Markup, Tier, Word
+from services.voice.jobs import Failure
 from services.voice.queue import SPEECHES, Queue
 from services.voice.speeches import NewSpeech, Speech, Spoken
 from services.voice.store.receipts import keep_within
@@ -107,6 +108,17 @@ class SpeechRows(JobRows[Speech]):
             if deleted:
                 await audit.record(connection, Kind.SPEECH_DELETED, owner, names.join("speeches", id))
             return deleted
+
+    async def stop_within(self, connection: Connection, owner: str, voice: str, failure: Failure) -> None:
+        """Ends the speeches of a voice that are not finished, within a transaction."""
+        cursor = await connection.execute(
+            "UPDATE speeches SET state = 'FAILED', failure_reason = %s, failure_message = %s, updated_at = now()"
+            " WHERE owner = %s AND voice = %s AND state IN ('PENDING', 'PROCESSING') RETURNING job",
+            [failure.reason, failure.message, owner, voice],
+        )
+        for (job,) in await cursor.fetchall():
+            if job is not None:
+                await self._queue.cancel(connection, job)
 
     async def wants(self, id: str, attempt: int) -> bool:
         """Whether the attempt may still bring, or has brought, the audio of its speech."""

@@ -11,19 +11,23 @@ from services.mesh import names
 from services.mesh.audit import store as audit
 from services.mesh.audit.events import Kind
 from services.mesh.postgres import Connection, Database
+from services.voice.consents import Consent
 from services.voice.engine.port import Depth
 from services.voice.jobs import State
 from services.voice.queue import VOICES, Queue
 from services.voice.refinements import Wish
-from services.voice.speeches import Artefact
+from services.voice.speeches import GONE, Artefact
+from services.voice.store import consents
 from services.voice.store.refinements import COLUMNS, RefinementRows, refinement
 from services.voice.store.rows import JobRows, job_columns
+from services.voice.store.speeches import SpeechRows
 from services.voice.voices import NewVoice, Voice
 
 _OF_REFINEMENT = "of_refinement_"
+_OF_CONSENT = "of_consent_"
 _SELECT = f"""
 SELECT t.id::text AS id, t.owner::text AS owner, t.display_name, t.description, t.recordings,
-       c.statement AS consent_statement, c.given_by AS consent_given_by, c.given_at AS consent_given_at,
+       {", ".join(f"{what} AS {_OF_CONSENT}{name}" for name, what in consents.COLUMNS.items())},
        t.state, t.stage, t.progress_percent, t.failure_reason, t.failure_message,
        a.level, coalesce(a.engine, '') AS engine, coalesce(a.model_hash, '') AS model_hash,
        t.report, t.created_at, t.updated_at, t.ready_at, t.version, t.attempt, t.run,
@@ -31,6 +35,7 @@ SELECT t.id::text AS id, t.owner::text AS owner, t.display_name, t.description, 
        {", ".join(f"r.{column} AS {_OF_REFINEMENT}{column}" for column in COLUMNS)}
   FROM voices t
   JOIN consents c ON c.voice = t.id
+  LEFT JOIN consent_revocations v ON v.voice = t.id
   LEFT JOIN LATERAL (
        SELECT level, engine, model_hash FROM artefacts WHERE voice = t.id ORDER BY version DESC LIMIT 1) a ON true
   LEFT JOIN refinements r ON r.id = t.id
@@ -38,12 +43,13 @@ SELECT t.id::text AS id, t.owner::text AS owner, t.display_name, t.description, 
 
 
 def _voice(row: Mapping[str, Any]) -> Voice:
-    own = {name: value for name, value in row.items() if not name.startswith(_OF_REFINEMENT)}
+    own = {name: value for name, value in row.items() if not name.startswith((_OF_REFINEMENT, _OF_CONSENT))}
     of_refinement = {name: row[f"{_OF_REFINEMENT}{name}"] for name in COLUMNS}
     wish = own["refinement_depth"]
     columns = {
         **job_columns(own),
         "refinement_depth": None if wish is None else Wish(wish),
+        "consent": Consent(**{name: row[f"{_OF_CONSENT}{name}"] for name in consents.COLUMNS}),
         "refinement": None if of_refinement["id"] is None else refinement(of_refinement),
     }
     return Voice(**columns)
@@ -52,9 +58,10 @@ def _voice(row: Mapping[str, Any]) -> Voice:
 class VoiceRows(JobRows[Voice]):
     """Voices in PostgreSQL."""
 
-    def __init__(self, database: Database, queue: Queue, refinements: RefinementRows) -> None:
+    def __init__(self, database: Database, queue: Queue, refinements: RefinementRows, speeches: SpeechRows) -> None:
         super().__init__(database, queue, VOICES, _SELECT, _voice)
         self._refinements = refinements
+        self._speeches = speeches
 
     async def insert(self, new: NewVoice) -> Voice:
         """The voice of this request, added with its consent, its job and its ledger row if new.
@@ -84,10 +91,7 @@ class VoiceRows(JobRows[Voice]):
                 before = await self.of_request_within(connection, new.owner, new.request)
                 if before is not None:
                     return before
-            await connection.execute(
-                "INSERT INTO consents (voice, owner, statement, given_by) VALUES (%s, %s, %s, %s)",
-                [id, new.owner, new.consent.statement, new.consent.given_by],
-            )
+            await consents.insert_within(connection, new.owner, id, new.consent, new.recordings, new.digests)
             await connection.execute(
                 "INSERT INTO usage_ledger (work, owner, voices_created) VALUES (%s, %s, 1)", [id, new.owner]
             )
@@ -118,7 +122,8 @@ class VoiceRows(JobRows[Voice]):
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "SELECT a.content, a.engine, a.model_hash, a.level FROM artefacts a JOIN voices v ON v.id = a.voice"
-                " WHERE v.owner = %s AND v.id = %s AND v.state = 'READY' ORDER BY a.version DESC LIMIT 1",
+                " WHERE v.owner = %s AND v.id = %s AND v.state = 'READY' AND NOT EXISTS"
+                " (SELECT FROM consent_revocations c WHERE c.voice = v.id) ORDER BY a.version DESC LIMIT 1",
                 [owner, id],
             )
             row = await cursor.fetchone()
@@ -130,11 +135,16 @@ class VoiceRows(JobRows[Voice]):
         await self._refinements.delete_within(connection, owner, id)
         deleted = await super().delete_within(connection, owner, id)
         if deleted:
+            await self._speeches.stop_within(connection, owner, id, GONE)
             await audit.record(connection, Kind.VOICE_DELETED, owner, names.join("voices", id))
         return deleted
 
     async def retry_within(self, connection: Connection, owner: str, id: str, states: Sequence[State]) -> Voice | None:
-        """As `retry`, within a transaction."""
+        """As `retry`, within a transaction; a voice whose consent was revoked stays as it is."""
+        await connection.execute("SELECT FROM voices WHERE owner = %s AND id = %s FOR UPDATE", [owner, id])
+        voice = await self.read(connection, "t.owner = %s AND t.id = %s", [owner, id])
+        if voice is None or voice.consent.revoked_at is not None:
+            return voice
         voice = await super().retry_within(connection, owner, id, states)
         if voice is None or voice.state is not State.PENDING:
             return voice

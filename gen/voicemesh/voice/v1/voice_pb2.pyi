@@ -329,20 +329,63 @@ Global___Refinement: _TypeAlias = Refinement  # noqa: Y015
 
 @_typing.final
 class Consent(_message.Message):
-    """Consent says that the person agrees to having their voice learned."""
+    """Consent says that the person agrees to having their voice learned. It stays as it was given."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Recording(_message.Message):
+        """Recording is one that the consent is for."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        SHA256_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """`files/{file}`; the file may be gone."""
+        sha256: _builtins.str
+        """SHA-256 of its bytes, hexadecimal."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            sha256: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "sha256", b"sha256"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     STATEMENT_FIELD_NUMBER: _builtins.int
     GIVEN_BY_FIELD_NUMBER: _builtins.int
     GIVE_TIME_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    RECORDINGS_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
     statement: _builtins.str
     """What they agreed to, in their words."""
     given_by: _builtins.str
     """Who they are."""
+    name: _builtins.str
+    """Resource name, `voices/{voice}/consent`."""
+    user: _builtins.str
+    """The user who told the platform, `users/{user}`."""
+    address: _builtins.str
+    """The network address from which the platform was told, as the edge saw it."""
     @_builtins.property
     def give_time(self) -> _timestamp_pb2.Timestamp:
         """When the platform was told."""
+
+    @_builtins.property
+    def recordings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consent.Recording]:
+        """The recordings that the voice may be learned from. None of consents from before they were kept."""
+
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was revoked; unset if it was not."""
 
     def __init__(
         self,
@@ -350,10 +393,15 @@ class Consent(_message.Message):
         statement: _builtins.str = ...,
         given_by: _builtins.str = ...,
         give_time: _timestamp_pb2.Timestamp | None = ...,
+        name: _builtins.str = ...,
+        user: _builtins.str = ...,
+        recordings: _abc.Iterable[Global___Consent.Recording] | None = ...,
+        address: _builtins.str = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["give_time", b"give_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["give_time", b"give_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["give_time", b"give_time", "given_by", b"given_by", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "give_time", b"give_time", "given_by", b"given_by", "name", b"name", "recordings", b"recordings", "revoke_time", b"revoke_time", "statement", b"statement", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -369,8 +417,8 @@ class Failure(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Stable, for programs: TOO_SHORT, TOO_LONG, SILENT, TRUNCATED, NOT_AUDIO, TOO_NOISY, TOO_REVERBERANT, MUSIC,
-    CLIPPED_BADLY, TWO_SPEAKERS, RECORDING_GONE, VOICE_GONE, TEXT_EMPTY, TEXT_UNREADABLE, ARTEFACT_MISMATCH,
-    ARTEFACT_CORRUPT, REFINEMENT_UNAVAILABLE, TRANSCRIPT_UNCLEAR, ENGINE_FAILED, UNAVAILABLE, INTERNAL.
+    CLIPPED_BADLY, TWO_SPEAKERS, RECORDING_GONE, VOICE_GONE, CONSENT_REVOKED, TEXT_EMPTY, TEXT_UNREADABLE,
+    ARTEFACT_MISMATCH, ARTEFACT_CORRUPT, REFINEMENT_UNAVAILABLE, TRANSCRIPT_UNCLEAR, ENGINE_FAILED, UNAVAILABLE, INTERNAL.
     """
     message: _builtins.str
     """For people."""

@@ -147,8 +147,8 @@ class VoiceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteVoice(self, request, context):
-        """DeleteVoice removes a voice and what was learned, and stops the learning if it is under
-        way. Finished speech stays.
+        """DeleteVoice removes a voice and what was learned, and ends whatever is being learned, refined or
+        spoken with it within seconds. Finished speech stays, and so does the consent.
 
         Errors: NOT_FOUND (VOICE_NOT_FOUND).
         """
@@ -170,8 +170,8 @@ class VoiceServiceServicer:
         """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings, or a READY one that
         other models have learned than those that would speak it.
 
-        Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
-        UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
+        Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE,
+        CONSENT_REVOKED); UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,7 +182,7 @@ class VoiceServiceServicer:
         speaking as it did, and speaks at level STUDIO once it is nearer to the person than before.
 
         Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION
-        (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE); UNAVAILABLE (STORAGE_UNAVAILABLE).
+        (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE, CONSENT_REVOKED); UNAVAILABLE (STORAGE_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,8 +63,8 @@ class VoiceServiceStub:
     Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
     """
     DeleteVoice: _grpc.UnaryUnaryMultiCallable[_voice_pb2.DeleteVoiceRequest, _empty_pb2.Empty]
-    """DeleteVoice removes a voice and what was learned, and stops the learning if it is under
-    way. Finished speech stays.
+    """DeleteVoice removes a voice and what was learned, and ends whatever is being learned, refined or
+    spoken with it within seconds. Finished speech stays, and so does the consent.
 
     Errors: NOT_FOUND (VOICE_NOT_FOUND).
     """
@@ -78,15 +78,15 @@ class VoiceServiceStub:
     """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings, or a READY one that
     other models have learned than those that would speak it.
 
-    Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
-    UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
+    Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE,
+    CONSENT_REVOKED); UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
     """
     RefineVoice: _grpc.UnaryUnaryMultiCallable[_voice_pb2.RefineVoiceRequest, _voice_pb2.Voice]
     """RefineVoice fits the engine to the person of a READY voice, in the background. The voice goes on
     speaking as it did, and speaks at level STUDIO once it is nearer to the person than before.
 
     Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION
-    (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE); UNAVAILABLE (STORAGE_UNAVAILABLE).
+    (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE, CONSENT_REVOKED); UNAVAILABLE (STORAGE_UNAVAILABLE).
     """
     CancelRefinement: _grpc.UnaryUnaryMultiCallable[_voice_pb2.CancelRefinementRequest, _voice_pb2.Voice]
     """CancelRefinement stops the refinement of a voice, which stays READY and as it is. Stopping one
@@ -145,8 +145,8 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
     Errors: INVALID_ARGUMENT (BAD_UPDATE_MASK); NOT_FOUND (VOICE_NOT_FOUND); ABORTED (ETAG_MISMATCH).
     """
     DeleteVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.DeleteVoiceRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """DeleteVoice removes a voice and what was learned, and stops the learning if it is under
-    way. Finished speech stays.
+    """DeleteVoice removes a voice and what was learned, and ends whatever is being learned, refined or
+    spoken with it within seconds. Finished speech stays, and so does the consent.
 
     Errors: NOT_FOUND (VOICE_NOT_FOUND).
     """
@@ -160,15 +160,15 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
     """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings, or a READY one that
     other models have learned than those that would speak it.
 
-    Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
-    UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
+    Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE,
+    CONSENT_REVOKED); UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
     """
     RefineVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.RefineVoiceRequest, _voice_pb2.Voice]  # type: ignore[assignment]
     """RefineVoice fits the engine to the person of a READY voice, in the background. The voice goes on
     speaking as it did, and speaks at level STUDIO once it is nearer to the person than before.
 
     Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION
-    (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE); UNAVAILABLE (STORAGE_UNAVAILABLE).
+    (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE, CONSENT_REVOKED); UNAVAILABLE (STORAGE_UNAVAILABLE).
     """
     CancelRefinement: _aio.UnaryUnaryMultiCallable[_voice_pb2.CancelRefinementRequest, _voice_pb2.Voice]  # type: ignore[assignment]
     """CancelRefinement stops the refinement of a voice, which stays READY and as it is. Stopping one
@@ -254,8 +254,8 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _voice_pb2.DeleteVoiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """DeleteVoice removes a voice and what was learned, and stops the learning if it is under
-        way. Finished speech stays.
+        """DeleteVoice removes a voice and what was learned, and ends whatever is being learned, refined or
+        spoken with it within seconds. Finished speech stays, and so does the consent.
 
         Errors: NOT_FOUND (VOICE_NOT_FOUND).
         """
@@ -281,8 +281,8 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
         """RetryVoice learns a FAILED or CANCELLED voice again from the same recordings, or a READY one that
         other models have learned than those that would speak it.
 
-        Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE);
-        UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
+        Errors: NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (NOT_RETRIABLE, RECORDING_GONE,
+        CONSENT_REVOKED); UNAVAILABLE (STORAGE_UNAVAILABLE, ENGINE_NOT_READY).
         """
 
     @_abc_1.abstractmethod
@@ -295,7 +295,7 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
         speaking as it did, and speaks at level STUDIO once it is nearer to the person than before.
 
         Errors: INVALID_ARGUMENT; NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION
-        (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE); UNAVAILABLE (STORAGE_UNAVAILABLE).
+        (VOICE_NOT_READY, REFINEMENT_UNDER_WAY, RECORDING_GONE, CONSENT_REVOKED); UNAVAILABLE (STORAGE_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod
