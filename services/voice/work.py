@@ -21,6 +21,7 @@ import structlog
 from services.mesh import errors, names
 from services.mesh.identity import Caller, acting_for
 from services.voice import manifests, receipts
+from services.voice.consents import REVOKED
 from services.voice.engine import script, writings
 from services.voice.engine.encoders import FORMATS, encoder
 from services.voice.engine.errors import EngineError
@@ -122,7 +123,9 @@ class Work:
     async def _speak(self, speech: Speech) -> None:
         artefact = await self.store.voices.artefact(speech.owner, speech.voice)
         if artefact is None:
-            raise GiveUp(GONE.reason, GONE.message)
+            voice = await self.store.voices.get(speech.owner, speech.voice)
+            why = GONE if voice is None or voice.consent.revoked_at is None else REVOKED
+            raise GiveUp(why.reason, why.message)
         self.signatory.credential()  # Before an hour of work, rather than after it.
         info, spoken, seconds, words = self.engine.info, 0, 0.0, list[Word]()
         count, characters = await asyncio.to_thread(_measured, speech)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 
 import grpc
@@ -44,6 +45,10 @@ async def test_what_a_voice_is_asked_to_do_is_written_down(platform: Platform, a
     ]
     consent, created, spoke, asked, deleted, gone = events
     assert (consent.resource, consent.address) == (f"{voice.name}/consent", "203.0.113.7")
+    assert dict(consent.details) == {
+        "statement_sha256": hashlib.sha256(voice.consent.statement.encode()).hexdigest(),
+        "recordings_sha256": hashlib.sha256(SAMPLE.read_bytes()).hexdigest(),
+    }
     assert dict(created.details) == {"recordings": voice.recordings[0]}
     assert created.resource == spoke.resource == gone.resource == voice.name
     assert dict(spoke.details) == {"characters": str(2 * len(TEXT) + 1)}

@@ -59,7 +59,7 @@ async def new_speech(store: Store) -> str:
 
 
 async def new_voice(store: Store) -> str:
-    new = NewVoice(OWNER, "Ada", "", ("files/x",), Given("yes", "Ada"), Request("", b""))
+    new = NewVoice(OWNER, "Ada", "", ("files/x",), Given("yes", "Ada"), Request("", b""), digests=("00" * 32,))
     return (await store.voices.insert(new)).id
 
 

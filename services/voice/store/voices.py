@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -97,7 +98,11 @@ class VoiceRows(JobRows[Voice]):
             )
             await self.defer(connection, id, attempt=1)
             name = names.join("voices", id)
-            await audit.record(connection, Kind.CONSENT_GIVEN, new.owner, f"{name}/consent")
+            consent = {
+                "statement_sha256": hashlib.sha256(new.consent.statement.encode()).hexdigest(),
+                "recordings_sha256": " ".join(new.digests),
+            }
+            await audit.record(connection, Kind.CONSENT_GIVEN, new.owner, f"{name}/consent", **consent)
             recordings = " ".join(new.recordings)
             await audit.record(connection, Kind.VOICE_CREATED, new.owner, name, recordings=recordings)
             voice = await self.read(connection, "t.owner = %s AND t.id = %s", [new.owner, id])
