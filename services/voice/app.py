@@ -49,10 +49,9 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
         store, storage = Store(database, Queue(url)), StorageClient(channel)
         watching = Watching(changes, draining, settings.keep_alive_seconds)
         tokens = PageTokens(settings.page_token_key.get_secret_value())
-        audit, largest = AuditLog("voice", database), settings.largest_recordings_bytes
-        voice = VoiceServicer(store, storage, watching, tokens, engine, audit, largest=largest)
+        voice = VoiceServicer(store, storage, watching, tokens, engine, AuditLog("voice", database), settings)
         speech = SpeechServicer(store, storage, watching, tokens, engine, settings)
-        consent = ConsentServicer(store, tokens)
+        consent = ConsentServicer(store, tokens, settings)
         yield Application(
             servicers=[
                 Servicer(

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.mesh.settings import DatabaseUrl, Key, MeshSettings
+from services.voice import consent_checks
 from services.voice.engine import EngineError, registry
 from services.voice.engine.registry import DEFAULT
 from services.voice.refinements import Wish
@@ -67,6 +68,13 @@ class Settings(MeshSettings):
     refinement_niceness: int = Field(default=10, ge=0, le=19)
     """How far refining stands back from what else the machine does, as of nice(1)."""
 
+    consent_check: str = consent_checks.OFF
+    """What listens for a phrase that has to be spoken in a recording before a voice is learned: NONE, `spoken-phrase`
+    (speech recognition, which has to be installed), or the check of another installed package."""
+
+    consent_challenge_seconds: float = Field(default=900.0, gt=0)
+    """How long a phrase that was given out to be spoken is good for."""
+
     keep_alive_seconds: float = Field(default=15.0, gt=0)
     """How often a watch shows that it is alive."""
 
@@ -98,6 +106,16 @@ class Settings(MeshSettings):
         except EngineError as error:
             raise ValueError(str(error)) from None
         return engine
+
+    @field_validator("consent_check")
+    @classmethod
+    def _can_be_found(cls, check: str) -> str:
+        if check != consent_checks.OFF:
+            try:
+                consent_checks.find(check)
+            except consent_checks.CheckUnusable as error:
+                raise ValueError(str(error)) from None
+        return check
 
     @model_validator(mode="after")
     def _ends_before_it_is_given_up(self) -> Self:

@@ -24,6 +24,7 @@ from services.voice.engine.port import Depth
 from services.voice.host import EngineHost
 from services.voice.jobs import Failure, Request
 from services.voice.refinements import Refinement, Wish
+from services.voice.settings import Settings
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
 from services.voice.voices import NewVoice, Voice
@@ -41,8 +42,7 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
         tokens: PageTokens,
         engine: EngineHost,
         audit: AuditLog,
-        *,
-        largest: int,
+        settings: Settings,
     ) -> None:
         self._store = store.voices
         self._refinements = store.refinements
@@ -52,7 +52,7 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
         self._tokens = tokens
         self._engine = engine
         self._audit = audit
-        self._largest = largest
+        self._settings = settings
 
     async def CreateVoice(self, request: voice_pb2.CreateVoiceRequest, context: Context) -> voice_pb2.Voice:
         new = NewVoice(
@@ -60,12 +60,14 @@ class VoiceServicer(voice_pb2_grpc.VoiceServiceServicer):
             display_name=request.voice.display_name,
             description=request.voice.description,
             recordings=tuple(request.voice.recordings),
-            consent=Given(request.voice.consent.statement, request.voice.consent.given_by, caller().address),
+            consent=_given(request.voice.consent),
             request=Request(request.request_id, digest(request)),
             transcripts=_texts(request.voice.transcripts),
             refinement_depth=_wish(request.voice.refinement_depth),
+            check=self._settings.consent_check,
         )
-        return to_proto(await voices.create(new, store=self._store, recordings=self._storage, largest=self._largest))
+        largest = self._settings.largest_recordings_bytes
+        return to_proto(await voices.create(new, store=self._store, recordings=self._storage, largest=largest))
 
     async def GetVoice(self, request: voice_pb2.GetVoiceRequest, context: Context) -> voice_pb2.Voice:
         return to_proto(await voices.get(caller().user, _id(request.name), store=self._store))
@@ -243,6 +245,10 @@ def _refinement_to_proto(refinement: Refinement | None) -> voice_pb2.Refinement 
         score_after=refinement.score_after or 0.0,
         ready_time=timestamp(refinement.ready_at),
     )
+
+
+def _given(consent: voice_pb2.Consent) -> Given:
+    return Given(consent.statement, consent.given_by, caller().address, consent.challenge)
 
 
 def _wish(depth: voice_pb2.Refinement.Depth.ValueType) -> Wish | None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from services.mesh import errors
 from services.mesh.pages import Page
-from services.voice import consents, jobs
+from services.voice import consent_checks, consents, jobs
 from services.voice.consents import Consent, Given
 from services.voice.jobs import Failure, Request, State
 from services.voice.refinements import Refinement, Wish
@@ -32,6 +32,8 @@ class NewVoice:
     """None: as the platform is set up."""
     digests: tuple[str, ...] = ()
     """SHA-256 of the bytes of each recording, hexadecimal; `create` finds them out."""
+    check: str = consent_checks.OFF
+    """The name of the check that has to hear the consent."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class VoiceStore(Protocol):
 
         Raises:
             InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
+            FailedPrecondition: the challenge of its consent is not good (CONSENT_CHALLENGE_INVALID).
         """
 
     async def get(self, owner: str, id: str) -> Voice | None:
@@ -144,10 +147,13 @@ async def create(new: NewVoice, *, store: VoiceStore, recordings: Recordings, la
         NotFound: a recording is not there (RECORDING_NOT_FOUND).
         InvalidArgument: the recordings are too large (RECORDINGS_TOO_LARGE), or the request id was used with other
             content (REQUEST_ID_REUSED).
+        FailedPrecondition: the consent has to be spoken, and has no challenge (CONSENT_CHALLENGE_MISSING), none that
+            is good (CONSENT_CHALLENGE_INVALID), or nobody to listen (CONSENT_CHECK_UNAVAILABLE).
     """
     before = await store.of_request(new.owner, new.request)
     if before is not None:
         return before
+    await consents.demand(new.consent, check=new.check)
     found = await recordings.look(new.recordings)
     if found.missing is not None:
         raise errors.NotFound("RECORDING_NOT_FOUND", f"there is no recording {found.missing}", name=found.missing)

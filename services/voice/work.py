@@ -21,12 +21,14 @@ import structlog
 from services.mesh import errors, names
 from services.mesh.identity import Caller, acting_for
 from services.voice import manifests, receipts
+from services.voice.consent_checks import CheckUnusable
 from services.voice.consents import REVOKED
 from services.voice.engine import script, writings
 from services.voice.engine.encoders import FORMATS, encoder
 from services.voice.engine.errors import EngineError
 from services.voice.engine.port import Level, Word
 from services.voice.forms import level_at
+from services.voice.hearing import hear
 from services.voice.host import EngineDied, EngineHost
 from services.voice.jobs import Failure
 from services.voice.receipts import Receipt
@@ -99,6 +101,8 @@ class Work:
 
     async def _learn(self, voice: Voice) -> None:
         recordings = await self._recordings(voice.recordings)
+        if voice.consent.phrase and voice.consent.heard_at is None:
+            await self._hear(voice, recordings)
         async with Reporter(self.store.voices, voice) as reporter:
             enrolment = await self.engine.enrol(recordings, reporter.report)
         info = self.engine.info
@@ -106,6 +110,18 @@ class Work:
         report = enrolment.report.to_dict()
         depth = chosen(voice.refinement_depth, self.usual, info.refines, worded=voice.worded)
         await self.store.voices.learned(voice.id, voice.run, artefact, str(Level.INSTANT), report, depth)
+
+    async def _hear(self, voice: Voice, recordings: list[bytes]) -> None:
+        """Lets a voice pass in whose recordings its consent is spoken."""
+        try:
+            heard = await hear(voice.consent.check_name, recordings, voice.consent.phrase)
+        except CheckUnusable as error:
+            raise GiveUp(
+                "CONSENT_CHECK_UNAVAILABLE", f"nobody can listen whether the consent is spoken: {error}"
+            ) from error
+        if not heard:
+            raise GiveUp("CONSENT_NOT_SPOKEN", "the phrase is not spoken in any of the recordings, or not clearly")
+        await self.store.consents.heard(voice.id)
 
     async def _refine(self, refinement: Refinement) -> None:
         material = await self.store.refinements.material(refinement.id)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from psycopg.rows import class_row
 
-from services.mesh import names
+from services.mesh import errors, names
 from services.mesh.audit import store as audit
 from services.mesh.audit.events import Kind
 from services.mesh.pages import Page
 from services.mesh.postgres import Connection, Database
-from services.voice.consents import REVOKED, Consent, Given
+from services.voice.consent_checks import OFF
+from services.voice.consents import REVOKED, Challenge, Consent, Given
 from services.voice.queue import Queue
 from services.voice.store.refinements import RefinementRows
 from services.voice.store.speeches import SpeechRows
@@ -25,6 +26,9 @@ COLUMNS = {
     "recordings": "c.recordings",
     "digests": "c.digests",
     "address": "c.address",
+    "phrase": "c.phrase",
+    "check_name": "c.check_name",
+    "heard_at": "(SELECT h.heard_at FROM consent_hearings h WHERE h.voice = c.voice)",
     "revoked_at": "v.revoked_at",
 }
 """What is read of a consent `c` and its revocation `v`, by the name it has in the domain."""
@@ -58,6 +62,27 @@ class ConsentRows:
                 [owner, page.after or _LARGEST_ID, page.size + 1],
             )
             return await cursor.fetchall()
+
+    async def challenge(self, owner: str, challenge: Challenge, check: str) -> None:
+        """Keeps a challenge of this user, for the check of this name, and forgets those that nobody met in time."""
+        async with self._database.connection() as connection:
+            await connection.execute(
+                "DELETE FROM consent_challenges WHERE owner = %s AND voice IS NULL AND expires_at < now()", [owner]
+            )
+            await connection.execute(
+                "INSERT INTO consent_challenges (id, owner, phrase, check_name, expires_at)"
+                " VALUES (%s, %s, %s, %s, %s)",
+                [challenge.id, owner, challenge.phrase, check, challenge.expires_at],
+            )
+
+    async def heard(self, voice: str) -> None:
+        """Notes that the phrase of a consent was heard in a recording."""
+        async with self._database.connection() as connection:
+            await connection.execute(
+                "INSERT INTO consent_hearings (voice, owner) SELECT voice, owner FROM consents WHERE voice = %s"
+                " ON CONFLICT DO NOTHING",
+                [voice],
+            )
 
     async def revoke(self, owner: str, voice: str, address: str) -> Consent | None:
         """The consent, revoked, with what was learned removed and all work with the voice ended; None if there is
@@ -94,14 +119,52 @@ class ConsentRows:
 
 
 async def insert_within(
-    connection: Connection, owner: str, voice: str, given: Given, recordings: Sequence[str], digests: Sequence[str]
+    connection: Connection,
+    owner: str,
+    voice: str,
+    given: Given,
+    recordings: Sequence[str],
+    digests: Sequence[str],
+    check: str,
 ) -> None:
-    """Keeps the consent to a voice, in the transaction that makes the voice."""
+    """Keeps the consent to a voice, in the transaction that makes the voice; uses its challenge up where `check`
+    demands one.
+
+    Raises:
+        FailedPrecondition: the challenge is not good, or not any more (CONSENT_CHALLENGE_INVALID).
+    """
+    phrase = "" if check == OFF else await _met(connection, owner, voice, given.challenge, check)
     await connection.execute(
-        "INSERT INTO consents (voice, owner, statement, given_by, recordings, digests, address)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        [voice, owner, given.statement, given.given_by, list(recordings), list(digests), given.address],
+        "INSERT INTO consents (voice, owner, statement, given_by, recordings, digests, address, phrase, check_name)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            voice,
+            owner,
+            given.statement,
+            given.given_by,
+            list(recordings),
+            list(digests),
+            given.address,
+            phrase,
+            "" if check == OFF else check,
+        ],
     )
+
+
+async def _met(connection: Connection, owner: str, voice: str, challenge: str, check: str) -> str:
+    """The phrase of a challenge, which no other voice can use from now on."""
+    cursor = await connection.execute(
+        "UPDATE consent_challenges SET voice = %s WHERE id = %s AND owner = %s AND check_name = %s"
+        " AND voice IS NULL AND expires_at > now() RETURNING phrase",
+        [voice, challenge, owner, check],
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise errors.FailedPrecondition(
+            "CONSENT_CHALLENGE_INVALID", "this challenge is not yours, was used, or has expired: ask for another"
+        )
+    phrase: str = row[0]
+    return phrase
 
 
 async def _read(connection: Connection, owner: str, voice: str) -> Consent | None:

@@ -69,6 +69,7 @@ class VoiceRows(JobRows[Voice]):
 
         Raises:
             InvalidArgument: the request id was used with other content (REQUEST_ID_REUSED).
+            FailedPrecondition: the challenge of its consent is not good (CONSENT_CHALLENGE_INVALID).
         """
         id = names.new_id()
         async with self._database.connection() as connection:
@@ -92,7 +93,7 @@ class VoiceRows(JobRows[Voice]):
                 before = await self.of_request_within(connection, new.owner, new.request)
                 if before is not None:
                     return before
-            await consents.insert_within(connection, new.owner, id, new.consent, new.recordings, new.digests)
+            await consents.insert_within(connection, new.owner, id, new.consent, new.recordings, new.digests, new.check)
             await connection.execute(
                 "INSERT INTO usage_ledger (work, owner, voices_created) VALUES (%s, %s, 1)", [id, new.owner]
             )

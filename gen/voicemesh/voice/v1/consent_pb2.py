@@ -25,17 +25,24 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from voicemesh.gateway.v1 import access_pb2 as voicemesh_dot_gateway_dot_v1_dot_access__pb2
 from voicemesh.voice.v1 import voice_pb2 as voicemesh_dot_voice_dot_v1_dot_voice__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n voicemesh/voice/v1/consent.proto\x12\x12voicemesh.voice.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a!voicemesh/gateway/v1/access.proto\x1a\x1evoicemesh/voice/v1/voice.proto\"I\n\x11GetConsentRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xbaH\x1fr\x1d\x32\x1b^voices/[^/]{1,64}/consent$\"W\n\x13ListConsentsRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\"^\n\x14ListConsentsResponse\x12-\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1b.voicemesh.voice.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x14RevokeConsentRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xbaH\x1fr\x1d\x32\x1b^voices/[^/]{1,64}/consent$2\xc4\x03\n\x0e\x43onsentService\x12\x88\x01\n\nGetConsent\x12%.voicemesh.voice.v1.GetConsentRequest\x1a\x1b.voicemesh.voice.v1.Consent\"6\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=voices/*/consent}\x12\x8a\x01\n\x0cListConsents\x12\'.voicemesh.voice.v1.ListConsentsRequest\x1a(.voicemesh.voice.v1.ListConsentsResponse\"\'\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/consents\x12\x99\x01\n\rRevokeConsent\x12(.voicemesh.voice.v1.RevokeConsentRequest\x1a\x1b.voicemesh.voice.v1.Consent\"A\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\'\"\"/v1/{name=voices/*/consent}:revoke:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n voicemesh/voice/v1/consent.proto\x12\x12voicemesh.voice.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!voicemesh/gateway/v1/access.proto\x1a\x1evoicemesh/voice/v1/voice.proto\"x\n\x10\x43onsentChallenge\x12\x17\n\tchallenge\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06phrase\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x1f\n\x1d\x43reateConsentChallengeRequest\"I\n\x11GetConsentRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xbaH\x1fr\x1d\x32\x1b^voices/[^/]{1,64}/consent$\"W\n\x13ListConsentsRequest\x12\x1e\n\tpage_size\x18\x01 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xbaH\x05r\x03\x18\xe8\x07\"^\n\x14ListConsentsResponse\x12-\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x1b.voicemesh.voice.v1.Consent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x14RevokeConsentRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xbaH\x1fr\x1d\x32\x1b^voices/[^/]{1,64}/consent$2\xee\x04\n\x0e\x43onsentService\x12\x88\x01\n\nGetConsent\x12%.voicemesh.voice.v1.GetConsentRequest\x1a\x1b.voicemesh.voice.v1.Consent\"6\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=voices/*/consent}\x12\x8a\x01\n\x0cListConsents\x12\'.voicemesh.voice.v1.ListConsentsRequest\x1a(.voicemesh.voice.v1.ListConsentsResponse\"\'\xa8\xbb\x18\x02\xb2\xbb\x18\x0bvoices:read\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/consents\x12\xa7\x01\n\x16\x43reateConsentChallenge\x12\x31.voicemesh.voice.v1.CreateConsentChallengeRequest\x1a$.voicemesh.voice.v1.ConsentChallenge\"4\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/consentChallenges:\x01*\x12\x99\x01\n\rRevokeConsent\x12(.voicemesh.voice.v1.RevokeConsentRequest\x1a\x1b.voicemesh.voice.v1.Consent\"A\xa8\xbb\x18\x02\xb2\xbb\x18\x0cvoices:write\x82\xd3\xe4\x93\x02\'\"\"/v1/{name=voices/*/consent}:revoke:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'voicemesh.voice.v1.consent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CONSENTCHALLENGE'].fields_by_name['challenge']._loaded_options = None
+  _globals['_CONSENTCHALLENGE'].fields_by_name['challenge']._serialized_options = b'\342A\001\003'
+  _globals['_CONSENTCHALLENGE'].fields_by_name['phrase']._loaded_options = None
+  _globals['_CONSENTCHALLENGE'].fields_by_name['phrase']._serialized_options = b'\342A\001\003'
+  _globals['_CONSENTCHALLENGE'].fields_by_name['expire_time']._loaded_options = None
+  _globals['_CONSENTCHALLENGE'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
   _globals['_GETCONSENTREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETCONSENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\272H\037r\0352\033^voices/[^/]{1,64}/consent$'
   _globals['_LISTCONSENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -48,16 +55,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSENTSERVICE'].methods_by_name['GetConsent']._serialized_options = b'\250\273\030\002\262\273\030\013voices:read\202\323\344\223\002\035\022\033/v1/{name=voices/*/consent}'
   _globals['_CONSENTSERVICE'].methods_by_name['ListConsents']._loaded_options = None
   _globals['_CONSENTSERVICE'].methods_by_name['ListConsents']._serialized_options = b'\250\273\030\002\262\273\030\013voices:read\202\323\344\223\002\016\022\014/v1/consents'
+  _globals['_CONSENTSERVICE'].methods_by_name['CreateConsentChallenge']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['CreateConsentChallenge']._serialized_options = b'\250\273\030\002\262\273\030\014voices:write\202\323\344\223\002\032\"\025/v1/consentChallenges:\001*'
   _globals['_CONSENTSERVICE'].methods_by_name['RevokeConsent']._loaded_options = None
   _globals['_CONSENTSERVICE'].methods_by_name['RevokeConsent']._serialized_options = b'\250\273\030\002\262\273\030\014voices:write\202\323\344\223\002\'\"\"/v1/{name=voices/*/consent}:revoke:\001*'
-  _globals['_GETCONSENTREQUEST']._serialized_start=215
-  _globals['_GETCONSENTREQUEST']._serialized_end=288
-  _globals['_LISTCONSENTSREQUEST']._serialized_start=290
-  _globals['_LISTCONSENTSREQUEST']._serialized_end=377
-  _globals['_LISTCONSENTSRESPONSE']._serialized_start=379
-  _globals['_LISTCONSENTSRESPONSE']._serialized_end=473
-  _globals['_REVOKECONSENTREQUEST']._serialized_start=475
-  _globals['_REVOKECONSENTREQUEST']._serialized_end=551
-  _globals['_CONSENTSERVICE']._serialized_start=554
-  _globals['_CONSENTSERVICE']._serialized_end=1006
+  _globals['_CONSENTCHALLENGE']._serialized_start=248
+  _globals['_CONSENTCHALLENGE']._serialized_end=368
+  _globals['_CREATECONSENTCHALLENGEREQUEST']._serialized_start=370
+  _globals['_CREATECONSENTCHALLENGEREQUEST']._serialized_end=401
+  _globals['_GETCONSENTREQUEST']._serialized_start=403
+  _globals['_GETCONSENTREQUEST']._serialized_end=476
+  _globals['_LISTCONSENTSREQUEST']._serialized_start=478
+  _globals['_LISTCONSENTSREQUEST']._serialized_end=565
+  _globals['_LISTCONSENTSRESPONSE']._serialized_start=567
+  _globals['_LISTCONSENTSRESPONSE']._serialized_end=661
+  _globals['_REVOKECONSENTREQUEST']._serialized_start=663
+  _globals['_REVOKECONSENTREQUEST']._serialized_end=739
+  _globals['_CONSENTSERVICE']._serialized_start=742
+  _globals['_CONSENTSERVICE']._serialized_end=1364
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Consents: what a person agreed to, when, with which recordings; and that they ta
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from voicemesh.voice.v1 import voice_pb2 as _voice_pb2
 import builtins as _builtins
@@ -18,6 +19,55 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class ConsentChallenge(_message.Message):
+    """ConsentChallenge is a phrase to speak."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    PHRASE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    challenge: _builtins.str
+    """What to send as `consent.challenge` of the voice; a UUID."""
+    phrase: _builtins.str
+    """The words to speak, in their order."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when a voice has to be created with it."""
+
+    def __init__(
+        self,
+        *,
+        challenge: _builtins.str = ...,
+        phrase: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "expire_time", b"expire_time", "phrase", b"phrase"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentChallenge: _TypeAlias = ConsentChallenge  # noqa: Y015
+
+@_typing.final
+class CreateConsentChallengeRequest(_message.Message):
+    """CreateConsentChallengeRequest asks for a phrase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateConsentChallengeRequest: _TypeAlias = CreateConsentChallengeRequest  # noqa: Y015
 
 @_typing.final
 class GetConsentRequest(_message.Message):

@@ -47,6 +47,11 @@ class ConsentServiceStub:
                 request_serializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
                 response_deserializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
                 _registered_method=True)
+        self.CreateConsentChallenge = channel.unary_unary(
+                '/voicemesh.voice.v1.ConsentService/CreateConsentChallenge',
+                request_serializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.CreateConsentChallengeRequest.SerializeToString,
+                response_deserializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.ConsentChallenge.FromString,
+                _registered_method=True)
         self.RevokeConsent = channel.unary_unary(
                 '/voicemesh.voice.v1.ConsentService/RevokeConsent',
                 request_serializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.RevokeConsentRequest.SerializeToString,
@@ -77,6 +82,17 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateConsentChallenge(self, request, context):
+        """CreateConsentChallenge gives a phrase of random words that has to be spoken in one of the recordings of
+        the next voice, where the platform asks for that (VOICEMESH_VOICE_CONSENT_CHECK): a recording that was
+        made for something else cannot have it. It is good for one voice, and for some minutes.
+
+        Errors: FAILED_PRECONDITION (CONSENT_CHECK_OFF, CONSENT_CHECK_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeConsent(self, request, context):
         """RevokeConsent takes a consent back, for good: what was learned of the voice is removed, the voice
         becomes FAILED (CONSENT_REVOKED), and whatever is being learned, refined or spoken with it ends
@@ -100,6 +116,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ListConsents,
                     request_deserializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.ListConsentsRequest.FromString,
                     response_serializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.ListConsentsResponse.SerializeToString,
+            ),
+            'CreateConsentChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConsentChallenge,
+                    request_deserializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.CreateConsentChallengeRequest.FromString,
+                    response_serializer=voicemesh_dot_voice_dot_v1_dot_consent__pb2.ConsentChallenge.SerializeToString,
             ),
             'RevokeConsent': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeConsent,
@@ -163,6 +184,33 @@ class ConsentService:
             '/voicemesh.voice.v1.ConsentService/ListConsents',
             voicemesh_dot_voice_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
             voicemesh_dot_voice_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConsentChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/voicemesh.voice.v1.ConsentService/CreateConsentChallenge',
+            voicemesh_dot_voice_dot_v1_dot_consent__pb2.CreateConsentChallengeRequest.SerializeToString,
+            voicemesh_dot_voice_dot_v1_dot_consent__pb2.ConsentChallenge.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,13 @@ class ConsentServiceStub:
 
     Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN).
     """
+    CreateConsentChallenge: _grpc.UnaryUnaryMultiCallable[_consent_pb2.CreateConsentChallengeRequest, _consent_pb2.ConsentChallenge]
+    """CreateConsentChallenge gives a phrase of random words that has to be spoken in one of the recordings of
+    the next voice, where the platform asks for that (VOICEMESH_VOICE_CONSENT_CHECK): a recording that was
+    made for something else cannot have it. It is good for one voice, and for some minutes.
+
+    Errors: FAILED_PRECONDITION (CONSENT_CHECK_OFF, CONSENT_CHECK_UNAVAILABLE).
+    """
     RevokeConsent: _grpc.UnaryUnaryMultiCallable[_consent_pb2.RevokeConsentRequest, _voice_pb2.Consent]
     """RevokeConsent takes a consent back, for good: what was learned of the voice is removed, the voice
     becomes FAILED (CONSENT_REVOKED), and whatever is being learned, refined or spoken with it ends
@@ -70,6 +77,13 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """ListConsents lists all consents that were given to the caller, newest first, those to deleted voices too.
 
     Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN).
+    """
+    CreateConsentChallenge: _aio.UnaryUnaryMultiCallable[_consent_pb2.CreateConsentChallengeRequest, _consent_pb2.ConsentChallenge]  # type: ignore[assignment]
+    """CreateConsentChallenge gives a phrase of random words that has to be spoken in one of the recordings of
+    the next voice, where the platform asks for that (VOICEMESH_VOICE_CONSENT_CHECK): a recording that was
+    made for something else cannot have it. It is good for one voice, and for some minutes.
+
+    Errors: FAILED_PRECONDITION (CONSENT_CHECK_OFF, CONSENT_CHECK_UNAVAILABLE).
     """
     RevokeConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.RevokeConsentRequest, _voice_pb2.Consent]  # type: ignore[assignment]
     """RevokeConsent takes a consent back, for good: what was learned of the voice is removed, the voice
@@ -104,6 +118,19 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListConsents lists all consents that were given to the caller, newest first, those to deleted voices too.
 
         Errors: INVALID_ARGUMENT (BAD_PAGE_TOKEN).
+        """
+
+    @_abc_1.abstractmethod
+    def CreateConsentChallenge(
+        self,
+        request: _consent_pb2.CreateConsentChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.ConsentChallenge, _abc.Awaitable[_consent_pb2.ConsentChallenge]]:
+        """CreateConsentChallenge gives a phrase of random words that has to be spoken in one of the recordings of
+        the next voice, where the platform asks for that (VOICEMESH_VOICE_CONSENT_CHECK): a recording that was
+        made for something else cannot have it. It is good for one voice, and for some minutes.
+
+        Errors: FAILED_PRECONDITION (CONSENT_CHECK_OFF, CONSENT_CHECK_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod

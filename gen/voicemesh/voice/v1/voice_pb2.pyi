@@ -365,6 +365,9 @@ class Consent(_message.Message):
     RECORDINGS_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    CHALLENGE_FIELD_NUMBER: _builtins.int
+    PHRASE_FIELD_NUMBER: _builtins.int
+    HEAR_TIME_FIELD_NUMBER: _builtins.int
     statement: _builtins.str
     """What they agreed to, in their words."""
     given_by: _builtins.str
@@ -375,6 +378,12 @@ class Consent(_message.Message):
     """The user who told the platform, `users/{user}`."""
     address: _builtins.str
     """The network address from which the platform was told, as the edge saw it."""
+    challenge: _builtins.str
+    """The challenge (CreateConsentChallenge) whose phrase is spoken in one of the recordings; only where the
+    platform asks for it.
+    """
+    phrase: _builtins.str
+    """The phrase that has to be spoken in one of the recordings; empty where none was asked for."""
     @_builtins.property
     def give_time(self) -> _timestamp_pb2.Timestamp:
         """When the platform was told."""
@@ -387,6 +396,10 @@ class Consent(_message.Message):
     def revoke_time(self) -> _timestamp_pb2.Timestamp:
         """When it was revoked; unset if it was not."""
 
+    @_builtins.property
+    def hear_time(self) -> _timestamp_pb2.Timestamp:
+        """When the phrase was heard in a recording, without which the voice is not learned; unset if it was not, or not yet."""
+
     def __init__(
         self,
         *,
@@ -398,10 +411,13 @@ class Consent(_message.Message):
         recordings: _abc.Iterable[Global___Consent.Recording] | None = ...,
         address: _builtins.str = ...,
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        challenge: _builtins.str = ...,
+        phrase: _builtins.str = ...,
+        hear_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["give_time", b"give_time", "revoke_time", b"revoke_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["give_time", b"give_time", "hear_time", b"hear_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "give_time", b"give_time", "given_by", b"given_by", "name", b"name", "recordings", b"recordings", "revoke_time", b"revoke_time", "statement", b"statement", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "challenge", b"challenge", "give_time", b"give_time", "given_by", b"given_by", "hear_time", b"hear_time", "name", b"name", "phrase", b"phrase", "recordings", b"recordings", "revoke_time", b"revoke_time", "statement", b"statement", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -417,8 +433,9 @@ class Failure(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Stable, for programs: TOO_SHORT, TOO_LONG, SILENT, TRUNCATED, NOT_AUDIO, TOO_NOISY, TOO_REVERBERANT, MUSIC,
-    CLIPPED_BADLY, TWO_SPEAKERS, RECORDING_GONE, VOICE_GONE, CONSENT_REVOKED, TEXT_EMPTY, TEXT_UNREADABLE,
-    ARTEFACT_MISMATCH, ARTEFACT_CORRUPT, REFINEMENT_UNAVAILABLE, TRANSCRIPT_UNCLEAR, ENGINE_FAILED, UNAVAILABLE, INTERNAL.
+    CLIPPED_BADLY, TWO_SPEAKERS, RECORDING_GONE, VOICE_GONE, CONSENT_REVOKED, CONSENT_NOT_SPOKEN,
+    CONSENT_CHECK_UNAVAILABLE, TEXT_EMPTY, TEXT_UNREADABLE, ARTEFACT_MISMATCH, ARTEFACT_CORRUPT,
+    REFINEMENT_UNAVAILABLE, TRANSCRIPT_UNCLEAR, ENGINE_FAILED, UNAVAILABLE, INTERNAL.
     """
     message: _builtins.str
     """For people."""

@@ -113,7 +113,8 @@ class VoiceServiceServicer:
         Repeating a `request_id` returns the first voice and makes no second.
 
         Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
-        (RECORDING_NOT_FOUND); UNAVAILABLE (STORAGE_UNAVAILABLE).
+        (RECORDING_NOT_FOUND); FAILED_PRECONDITION (CONSENT_CHALLENGE_MISSING, CONSENT_CHALLENGE_INVALID,
+        CONSENT_CHECK_UNAVAILABLE); UNAVAILABLE (STORAGE_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,8 @@ class VoiceServiceStub:
     Repeating a `request_id` returns the first voice and makes no second.
 
     Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
-    (RECORDING_NOT_FOUND); UNAVAILABLE (STORAGE_UNAVAILABLE).
+    (RECORDING_NOT_FOUND); FAILED_PRECONDITION (CONSENT_CHALLENGE_MISSING, CONSENT_CHALLENGE_INVALID,
+    CONSENT_CHECK_UNAVAILABLE); UNAVAILABLE (STORAGE_UNAVAILABLE).
     """
     GetVoice: _grpc.UnaryUnaryMultiCallable[_voice_pb2.GetVoiceRequest, _voice_pb2.Voice]
     """GetVoice gives a voice as it is now.
@@ -127,7 +128,8 @@ class VoiceServiceAsyncStub(VoiceServiceStub):
     Repeating a `request_id` returns the first voice and makes no second.
 
     Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
-    (RECORDING_NOT_FOUND); UNAVAILABLE (STORAGE_UNAVAILABLE).
+    (RECORDING_NOT_FOUND); FAILED_PRECONDITION (CONSENT_CHALLENGE_MISSING, CONSENT_CHALLENGE_INVALID,
+    CONSENT_CHECK_UNAVAILABLE); UNAVAILABLE (STORAGE_UNAVAILABLE).
     """
     GetVoice: _aio.UnaryUnaryMultiCallable[_voice_pb2.GetVoiceRequest, _voice_pb2.Voice]  # type: ignore[assignment]
     """GetVoice gives a voice as it is now.
@@ -212,7 +214,8 @@ class VoiceServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeating a `request_id` returns the first voice and makes no second.
 
         Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, REQUEST_ID_REUSED); NOT_FOUND
-        (RECORDING_NOT_FOUND); UNAVAILABLE (STORAGE_UNAVAILABLE).
+        (RECORDING_NOT_FOUND); FAILED_PRECONDITION (CONSENT_CHALLENGE_MISSING, CONSENT_CHALLENGE_INVALID,
+        CONSENT_CHECK_UNAVAILABLE); UNAVAILABLE (STORAGE_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod
