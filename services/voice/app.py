@@ -21,6 +21,7 @@ from services.voice.consent_servicer import ConsentServicer
 from services.voice.host import open_engine
 from services.voice.queue import Queue
 from services.voice.settings import Settings
+from services.voice.silencing import Silencing
 from services.voice.speech_servicer import SpeechServicer
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
@@ -50,7 +51,7 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
         watching = Watching(changes, draining, settings.keep_alive_seconds)
         tokens = PageTokens(settings.page_token_key.get_secret_value())
         voice = VoiceServicer(store, storage, watching, tokens, engine, AuditLog("voice", database), settings)
-        speech = SpeechServicer(store, storage, watching, tokens, engine, settings)
+        speech = SpeechServicer(store, storage, watching, tokens, engine, Silencing(changes, store.voices), settings)
         consent = ConsentServicer(store, tokens, settings)
         yield Application(
             servicers=[

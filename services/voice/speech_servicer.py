@@ -21,6 +21,7 @@ from services.voice.engine.port import Language, Markup, Word
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
 from services.voice.settings import Settings
+from services.voice.silencing import Silencing
 from services.voice.speeches import NewSpeech, Speech
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
@@ -41,6 +42,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         watching: Watching,
         tokens: PageTokens,
         engine: EngineHost,
+        silencing: Silencing,
         settings: Settings,
     ) -> None:
         self._store = store.speeches
@@ -50,6 +52,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self._watching = watching
         self._tokens = tokens
         self._engine = engine
+        self._silencing = silencing
         self._settings = settings
 
     async def Speak(self, request: speech_pb2.SpeakRequest, context: Context) -> AsyncIterator[httpbody_pb2.HttpBody]:
@@ -105,7 +108,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             engine=self._engine,
             ledger=self._usage,
         )
-        return artefact, form.tier, audio
+        return artefact, form.tier, self._silencing.while_allowed(owner, voice, audio)
 
     async def Convert(
         self, request: speech_pb2.ConvertRequest, context: Context
@@ -130,6 +133,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             engine=self._engine,
             ledger=self._usage,
         )
+        audio = self._silencing.while_allowed(owner, voice, audio)
         async with aclosing(audio):
             async for body in _bodies(audio):
                 yield body

@@ -16,7 +16,8 @@ from voicemesh.voice.v1 import consent_pb2, consent_pb2_grpc, speech_pb2, voice_
 
 from services.mesh import names
 from services.mesh.status import reason
-from services.voice import engine_process
+from services.voice import engine_process, speeches
+from services.voice.speeches import Artefact, LearnedVoices
 from tests.audited import AT_HOME, audited, kinds
 from tests.peers import Metadata
 from tests.voice import fake_engine
@@ -226,6 +227,97 @@ async def test_a_speech_without_end_ends_with_the_consent_and_so_does_the_work(
     assert not last.audio
     assert (await refused(asked(fake, ada, voice.name)))[1] == told
     assert (await refused(retried))[1] == gone
+
+
+SILENCED = {
+    "revoked": (grpc.StatusCode.FAILED_PRECONDITION, "CONSENT_REVOKED"),
+    "deleted": (grpc.StatusCode.NOT_FOUND, "VOICE_NOT_FOUND"),
+}
+
+
+async def ready(fake: Platform, who: Metadata) -> voice_pb2.Voice:
+    async with fake.worker():
+        return await fake.ready(who)
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_is_spoken_at_once_without_end_ends_with_the_consent(
+    fake: Platform, ada: Metadata, end: str
+) -> None:
+    silence, _ = ENDS[end]
+    voice, other = await ready(fake, ada), await ready(fake, ada)
+    call = fake.speeches.Speak(speech_pb2.SpeakRequest(name=voice.name, text="forever"), metadata=ada)
+    count, began = 0, 0.0
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        async for _ in call:
+            count += 1
+            if count == 3:
+                began = time.monotonic()
+                await silence(fake, ada, voice.name)
+    took = time.monotonic() - began
+    # There is one engine: had the work gone on, this would be refused.
+    heard = await spoken(fake, ada, other.name, "count 3")
+
+    assert took < BOUND_SECONDS
+    assert (raised.value.code(), reason(raised.value)) == SILENCED[end]
+    assert heard > 0
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_the_work_ends_also_where_nobody_listens(fake: Platform, ada: Metadata, end: str) -> None:
+    silence, _ = ENDS[end]
+    voice, other = await ready(fake, ada), await ready(fake, ada)
+    request = speech_pb2.SpeakRequest(name=voice.name, text="forever", audio_config={"format": "PCM"})
+    call = fake.speeches.Speak(request, metadata=ada)
+    await call.read()
+    began = time.monotonic()
+    await silence(fake, ada, voice.name)
+    await spoken(fake, ada, other.name, "count 3")
+    took = time.monotonic() - began
+    call.cancel()
+
+    assert took < BOUND_SECONDS
+
+
+async def test_a_voice_that_was_silenced_as_it_began_to_speak_says_nothing_more(
+    fake: Platform, ada: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the reading of what it speaks with and the first word."""
+    voice = await ready(fake, ada)
+    read = speeches.artefact
+
+    async def late(owner: str, id: str, *, voices: LearnedVoices) -> Artefact:
+        found = await read(owner, id, voices=voices)
+        await revoke(fake, ada, voice.name)
+        return found
+
+    monkeypatch.setattr(speeches, "artefact", late)
+    began = time.monotonic()
+    answer = await refused(spoken(fake, ada, voice.name, "forever"))
+
+    assert time.monotonic() - began < BOUND_SECONDS
+    assert answer == SILENCED["revoked"]
+
+
+async def test_it_ends_also_where_no_notification_comes(fake: Platform, ada: Metadata) -> None:
+    voice = await ready(fake, ada)
+    url = fake.settings.database_url.get_secret_value()
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("ALTER TABLE voices DISABLE TRIGGER voices_changed")
+        try:
+            call = fake.speeches.Speak(speech_pb2.SpeakRequest(name=voice.name, text="forever"), metadata=ada)
+            began = 0.0
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                async for _ in call:
+                    if not began:
+                        began = time.monotonic()
+                        await revoke(fake, ada, voice.name)
+            took = time.monotonic() - began
+        finally:
+            await connection.execute("ALTER TABLE voices ENABLE TRIGGER voices_changed")
+
+    assert took < BOUND_SECONDS
+    assert reason(raised.value) == "CONSENT_REVOKED"
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -59,10 +59,8 @@ def brought(folder: Path) -> None:
     place = folder / "ears-1.0.dist-info"
     place.mkdir(exist_ok=True)
     (place / "METADATA").write_text("Metadata-Version: 2.1\nName: ears\nVersion: 1.0\n")
-    lines = [
-        f"{name} = tests.voice.test_spoken_consent:{kind}" for name, kind in (("ears", "Listening"), ("deaf", "Deaf"))
-    ]
-    (place / "entry_points.txt").write_text(f"[{consent_checks.GROUP}]\n" + "\n".join(lines) + "\n")
+    checks = f"ears = {__name__}:Listening\ndeaf = {__name__}:Deaf\n"
+    (place / "entry_points.txt").write_text(f"[{consent_checks.GROUP}]\n{checks}")
 
 
 @pytest.fixture(scope="module")
