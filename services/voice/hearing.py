@@ -8,11 +8,14 @@ import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from services.mesh import errors
 from services.voice import consent_checks
 
 LONGEST_SECONDS = 600.0
 _spawn = multiprocessing.get_context("spawn")
+
+
+class CheckDied(Exception):
+    """The process of a check ended in the middle of its work."""
 
 
 async def hear(check: str, recordings: list[bytes], phrase: str) -> bool:
@@ -20,7 +23,7 @@ async def hear(check: str, recordings: list[bytes], phrase: str) -> bool:
 
     Raises:
         CheckUnusable: it cannot check.
-        Unavailable: its process ended in the middle, or gave no answer for LONGEST_SECONDS (CONSENT_CHECK_DIED).
+        CheckDied: its process ended in the middle, or gave no answer for LONGEST_SECONDS.
         RuntimeError: the check failed, by a defect of it.
     """
     ours, theirs = _spawn.Pipe()
@@ -31,7 +34,7 @@ async def hear(check: str, recordings: list[bytes], phrase: str) -> bool:
         answer = asyncio.to_thread(_ask, ours, recordings, phrase)
         kind, value = await asyncio.wait_for(answer, LONGEST_SECONDS)
     except (EOFError, OSError, TimeoutError):
-        raise errors.Unavailable("CONSENT_CHECK_DIED", "the check of consent gave no answer") from None
+        raise CheckDied("the check of consent gave no answer") from None
     finally:
         process.kill()
         with suppress(asyncio.CancelledError):

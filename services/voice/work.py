@@ -28,7 +28,7 @@ from services.voice.engine.encoders import FORMATS, encoder
 from services.voice.engine.errors import EngineError
 from services.voice.engine.port import Level, Word
 from services.voice.forms import level_at
-from services.voice.hearing import hear
+from services.voice.hearing import CheckDied, hear
 from services.voice.host import EngineDied, EngineHost
 from services.voice.jobs import Failure
 from services.voice.receipts import Receipt
@@ -46,7 +46,7 @@ Job: TypeAlias = Voice | Speech | Refinement
 Rows: TypeAlias = JobRows[Voice] | JobRows[Speech] | JobRows[Refinement]
 
 PROGRESS_SECONDS = 0.3
-TRANSIENT = (errors.Unavailable, errors.ResourceExhausted, EngineDied)
+TRANSIENT = (errors.Unavailable, errors.ResourceExhausted, EngineDied, CheckDied)
 """What may be gone when the work is tried again."""
 
 
@@ -116,9 +116,7 @@ class Work:
         try:
             heard = await hear(voice.consent.check_name, recordings, voice.consent.phrase)
         except CheckUnusable as error:
-            raise GiveUp(
-                "CONSENT_CHECK_UNAVAILABLE", f"nobody can listen whether the consent is spoken: {error}"
-            ) from error
+            raise GiveUp("CONSENT_CHECK_UNAVAILABLE", f"nobody can listen to the consent: {error}") from error
         if not heard:
             raise GiveUp("CONSENT_NOT_SPOKEN", "the phrase is not spoken in any of the recordings, or not clearly")
         await self.store.consents.heard(voice.id)
