@@ -17,7 +17,7 @@ from services.mesh import names
 from services.mesh.postgres import Database, migrate, open_database
 from services.voice import queue, receipts
 from services.voice.consents import Given
-from services.voice.engine.port import Depth, Markup, Tier, Word
+from services.voice.engine.port import Depth, Language, Markup, Tier, Word
 from services.voice.forms import AudioForm
 from services.voice.jobs import Failure, Request, State
 from services.voice.queue import Queue
@@ -53,7 +53,7 @@ def store(database: Database) -> Store:
 async def new_speech(store: Store) -> str:
     form = AudioForm("wav", 24000, 1.0, Tier.NATURAL)
     speech = await store.speeches.insert(
-        NewSpeech(OWNER, names.new_id(), "Hello", Markup.PLAIN, form, Request("", b""))
+        NewSpeech(OWNER, names.new_id(), "Hello", Markup.PLAIN, Language("en-US"), form, Request("", b""))
     )
     return speech.id
 
