@@ -111,11 +111,16 @@ def words(text: str) -> list[str]:
 
 
 def word_errors(said: str, heard: str) -> tuple[int, int]:
-    """(errors, words said): substitutions, insertions and deletions (Levenshtein 1966)."""
-    expected, found = words(said), words(heard)
+    """(errors, words said), see `edits`."""
+    expected = words(said)
+    return edits(expected, words(heard)), len(expected)
+
+
+def edits(expected: Sequence[str], found: Sequence[str]) -> int:
+    """The fewest substitutions, insertions and deletions between two sequences (Levenshtein 1966)."""
     row = list(range(len(found) + 1))
     for i, one in enumerate(expected, 1):
         above, row[0] = row[0], i
         for j, other in enumerate(found, 1):
             above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (one != other))
-    return row[-1], len(expected)
+    return row[-1]

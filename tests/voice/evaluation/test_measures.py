@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from services.voice.evaluation import measures
+from services.voice.evaluation.japanese import kana
 from services.voice.evaluation.measures import Person
 
 
@@ -82,3 +83,15 @@ def test_word_errors_count_substitution_insertion_and_deletion() -> None:
     assert measures.word_errors("the cat sat down", "The cat sat down.") == (0, 4)
     assert measures.word_errors("the cat sat down", "the dog sat") == (2, 4)
     assert measures.word_errors("the cat", "well the big cat") == (2, 2)
+
+
+def test_edits_are_of_whatever_a_sequence_holds() -> None:
+    assert measures.edits("アサヒ", "アサ") == 1
+    assert measures.edits(["one", "two"], ["two", "two", "three"]) == 2
+    assert measures.edits("", "カナ") == 2
+
+
+def test_kana_are_how_a_text_is_read_whatever_its_spelling() -> None:
+    pytest.importorskip("pyopenjtalk", reason="needs voicemesh[japanese]: make japanese")
+
+    assert kana("今日は、早い。") == kana("きょうは早い") == "キョーワハヤイ"
