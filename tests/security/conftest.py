@@ -17,7 +17,7 @@ from services.local.mesh import Mesh, mesh
 from services.local.topology import Layout
 from services.voice.engine import assets
 from tests.issuer import Issuer
-from tests.security import shots, tokens
+from tests.security import credentials, shots, tokens
 from tests.security.asking import SHOWN
 from tests.security.people import SAMPLE, Person, registered, settled
 
@@ -99,6 +99,18 @@ async def eve(rest: httpx.AsyncClient, channel: grpc.aio.Channel) -> Person:
 async def otto(rest: httpx.AsyncClient, channel: grpc.aio.Channel) -> Person:
     """Minds his own business."""
     return await settled(await registered(rest, channel), SAMPLE.read_bytes())
+
+
+@pytest.fixture(scope="module")
+async def ended(ada: Person) -> dict[str, Person]:
+    """People whose sessions have ended, by how."""
+    return await credentials.all_ended(ada)
+
+
+@pytest.fixture(scope="module")
+def keys(ada: Person) -> credentials.Keys:
+    """Ada's API keys."""
+    return credentials.Keys(ada)
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ import pytest
 from services.gateway import surface
 from services.mesh.contracts import Access
 from tests.issuer import Issuer
-from tests.security import asking, calls, shots, tokens
+from tests.security import asking, calls, credentials, shots, tokens
 from tests.security.asking import SHOWN
 from tests.security.calls import Answer, Headers
-from tests.security.people import Person
+from tests.security.people import Person, registered
 
 pytestmark = pytest.mark.matrix
 
@@ -106,6 +106,47 @@ async def test_a_credential_without_the_scope(method: surface.Method, call: Call
         assert not shown(answer, ada)
 
 
+SOME = ENTRIES if shots.WHOLE else ENTRIES[::5]
+
+
+@pytest.mark.parametrize("how", credentials.ENDINGS)
+@pytest.mark.parametrize(("method", "call"), SOME if credentials.SESSIONS_END else [])
+async def test_a_credential_of_a_session_that_was_ended(
+    method: surface.Method, call: Call, how: str, ended: dict[str, Person], ada: Person
+) -> None:
+    answer = await call(ada, ada.names, ended[how].bearer)
+
+    assert answer.said == ("UNAUTHENTICATED", "SESSION_ENDED")
+    assert not shown(answer, ada)
+
+
+@pytest.mark.parametrize("header", ["authorization", "xi-api-key"])
+@pytest.mark.parametrize(("method", "call"), CLOSED if credentials.KEYS else [])
+async def test_an_api_key_without_the_scope(
+    method: surface.Method, call: Call, header: str, keys: credentials.Keys, ada: Person
+) -> None:
+    """Ada's own, and good for everything but this."""
+    for lacks in method.rule.scopes or {""}:
+        key = await keys.lacking(lacks)
+        answer = await call(ada, ada.names, ((header, key if header == "xi-api-key" else f"Bearer {key}"),))
+
+        assert answer.said[0] == "PERMISSION_DENIED"
+        assert answer.reason in ("SCOPE_MISSING", "SIGN_IN_NEEDED")
+        assert not shown(answer, ada)
+
+
+@pytest.mark.parametrize("wrong", ["revoked", "wrong secret", "no secret", "unknown id", "doubled"])
+@pytest.mark.parametrize(("method", "call"), SOME if credentials.KEYS else [])
+async def test_an_api_key_that_is_not_good(
+    method: surface.Method, call: Call, wrong: str, keys: credentials.Keys, ada: Person
+) -> None:
+    answer = await call(ada, ada.names, (("authorization", f"Bearer {await keys.bad(wrong)}"),))
+
+    assert answer.said[0] == "UNAUTHENTICATED"
+    assert answer.reason != "CREDENTIALS_MISSING"
+    assert not shown(answer, ada)
+
+
 @pytest.mark.parametrize(("method", "call"), HIDDEN)
 async def test_what_is_internal_is_not_there(method: surface.Method, call: Call, eve: Person) -> None:
     answer = await call(eve, eve.names, eve.bearer)
@@ -124,11 +165,13 @@ OTHERS = [
 async def test_what_belongs_to_somebody_else(
     method: surface.Method, call: Call, field: str, ada: Person, eve: Person
 ) -> None:
-    """Eve names Ada's resource in one field, and her own in the others."""
+    """Eve names Ada's resource in one field, and her own in the others. Where nothing is named, it is somebody new:
+    it may be the end of their session."""
     named = asking.targets(method)
     names = eve.names | ({named[field]: ada.names[named[field]]} if field else {})
+    who = eve if field else await registered(eve.rest, eve.channel)
 
-    answer = await call(eve, names, eve.bearer if method.rule.access == Access.AUTHENTICATED else ())
+    answer = await call(who, names, who.bearer if method.rule.access == Access.AUTHENTICATED else ())
 
     if field and field not in KEPT_AS_WORDS:
         assert answer.said[0] == "NOT_FOUND"
@@ -143,15 +186,24 @@ async def nobodys(method: surface.Method, call: Call, field: str, who: Person) -
     return (await call(who, who.names | {template: name}, who.bearer)).said
 
 
-OWN = sorted(CLOSED, key=lambda each: ("Logout" in each.id, "Delete" in each.id))
+def ending(method: surface.Method) -> int:
+    """0, 1 for what deletes or revokes something, 2 for what ends the session."""
+    name = method.path.rpartition("/")[2]
+    return 2 * (name in ("Logout", "RevokeSessions", "DeleteUser")) or name.startswith(("Delete", "Revoke"))
 
 
-@pytest.mark.parametrize(("method", "call"), [each for each in OWN if each.id.endswith("grpc")])
+OWN = sorted((each for each in CLOSED if str(each.id).endswith("grpc")), key=lambda each: ending(each.values[0]))
+REFUSALS = {"CREDENTIALS_MISSING", "TOKEN_INVALID", "TOKEN_EXPIRED", "SESSION_ENDED", "SCOPE_MISSING", "SIGN_IN_NEEDED"}
+"""Why somebody is refused for who they are, and not for what they ask."""
+
+
+@pytest.mark.parametrize(("method", "call"), OWN)
 async def test_ones_own_is_not_refused(method: surface.Method, call: Call, otto: Person) -> None:
     """Or nothing would be shown by refusing Eve."""
     answer = await call(otto, otto.names, otto.bearer)
 
-    assert answer.said[0] not in ("NOT_FOUND", "UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED", "INTERNAL")
+    assert answer.said[0] not in ("NOT_FOUND", "UNIMPLEMENTED", "INTERNAL", "UNKNOWN")
+    assert answer.reason not in REFUSALS
 
 
 async def test_what_she_has_is_as_it_was(ada: Person, before: dict[str, object]) -> None:
