@@ -2,7 +2,7 @@
 
 import typer
 
-from services.cli import audit, certificates, demo, down, envoy, erase, models, status, up
+from services.cli import audit, certificates, demo, down, envoy, erase, models, status, up, verify
 
 app = typer.Typer(
     name="voicemesh",
@@ -17,6 +17,7 @@ app.command()(status.status)
 app.command()(erase.erase)
 app.command()(models.models)
 app.command()(certificates.certificates)
+app.command()(verify.verify)
 app.add_typer(envoy.app, name="envoy")
 app.add_typer(audit.app, name="audit")
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.resources import files
 
-from voicemesh.voice.v1 import consent_pb2_grpc, speech_pb2_grpc, voice_pb2_grpc
+from voicemesh.voice.v1 import consent_pb2_grpc, provenance_pb2_grpc, speech_pb2_grpc, voice_pb2_grpc
 
 from services.mesh.audit.log import AuditLog
 from services.mesh.channels import open_channel
@@ -19,13 +19,16 @@ from services.voice import engine_process, queue, storage_client
 from services.voice.changes import listening
 from services.voice.consent_servicer import ConsentServicer
 from services.voice.host import open_engine
+from services.voice.provenance_servicer import ProvenanceServicer
 from services.voice.queue import Queue
 from services.voice.settings import Settings
+from services.voice.signing import Signatory
 from services.voice.silencing import Silencing
 from services.voice.speech_servicer import SpeechServicer
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
 from services.voice.voice_servicer import VoiceServicer
+from services.voice.vouching import Voucher
 from services.voice.watch import Watching
 
 
@@ -51,8 +54,12 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
         watching = Watching(changes, draining, settings.keep_alive_seconds)
         tokens = PageTokens(settings.page_token_key.get_secret_value())
         voice = VoiceServicer(store, storage, watching, tokens, engine, AuditLog("voice", database), settings)
-        speech = SpeechServicer(store, storage, watching, tokens, engine, Silencing(changes, store.voices), settings)
+        signatory = Signatory(settings.signing)
+        signatory.credential()  # A deployment that cannot sign is told so when it starts.
+        voucher, silencing = Voucher(signatory, store.receipts), Silencing(changes, store.voices)
+        speech = SpeechServicer(store, storage, watching, tokens, engine, silencing, voucher, settings)
         consent = ConsentServicer(store, tokens, settings)
+        provenance = ProvenanceServicer(store, signatory, settings)
         yield Application(
             servicers=[
                 Servicer(
@@ -67,7 +74,11 @@ async def open_app(settings: Settings) -> AsyncIterator[Application]:
                     "voicemesh.voice.v1.ConsentService",
                     lambda server: consent_pb2_grpc.add_ConsentServiceServicer_to_server(consent, server),
                 ),
+                Servicer(
+                    "voicemesh.voice.v1.ProvenanceService",
+                    lambda server: provenance_pb2_grpc.add_ProvenanceServiceServicer_to_server(provenance, server),
+                ),
             ],
-            pings={"database": database.ping, "engine": engine.ping},
+            pings={"database": database.ping, "engine": engine.ping, "signing": signatory.ping},
             draining=draining,
         )

@@ -52,6 +52,8 @@ class Receipt:
     content_type: str
     origin: Origin
     made_at: datetime
+    sound: str = ""
+    """SHA-256 of the sound alone, without what stands around it in the file; empty where that is not told apart."""
 
     @property
     def name(self) -> str:
@@ -70,6 +72,9 @@ class Receipts(Protocol):
 
     async def of_audio(self, sha256: str) -> str | None:
         """The first receipt for bytes of this digest, whoever's it is."""
+
+    async def of_sound(self, sha256: str) -> str | None:
+        """The first receipt for a file whose sound has this digest, whoever's it is."""
 
 
 class NotOurs(Exception):
@@ -93,6 +98,7 @@ def issue(receipt: Receipt, credential: Credential) -> str:
         "jti": receipt.id,
         "iat": int(receipt.made_at.timestamp()),
         "sha256": receipt.sha256,
+        "sound_sha256": receipt.sound,
         "size": receipt.size,
         "content_type": receipt.content_type,
         "digital_source_type": SYNTHETIC,
@@ -144,6 +150,7 @@ def _receipt(claims: dict[str, Any]) -> Receipt:
         content_type=str(claims["content_type"]),
         origin=Origin(*(str(claims[each]) for each in ("voice", "consent", "engine", "model_hash"))),
         made_at=datetime.fromtimestamp(int(claims["iat"]), UTC),
+        sound=str(claims.get("sound_sha256", "")),
     )
 
 

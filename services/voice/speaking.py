@@ -28,6 +28,8 @@ class Piece:
     data: bytes
     words: tuple[Word, ...] = ()
     """Those that begin with this piece, in seconds from the start of the audio."""
+    receipt: str = ""
+    """The signed receipt of all the audio; with the last piece, which has no audio."""
 
 
 class Ledger(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 from google.api import httpbody_pb2
@@ -15,9 +15,10 @@ from services.mesh.interceptors import Context
 from services.mesh.pages import PageTokens
 from services.mesh.requests import digest
 from services.mesh.times import duration, timestamp
-from services.voice import conversions, forms, speaking, speeches, texts
+from services.voice import answers, conversions, forms, speaking, speeches, texts
+from services.voice.answers import Saying
 from services.voice.engine import languages, port
-from services.voice.engine.port import Language, Markup, Word
+from services.voice.engine.port import Language, Markup
 from services.voice.host import EngineHost
 from services.voice.jobs import Request
 from services.voice.settings import Settings
@@ -26,6 +27,7 @@ from services.voice.speeches import NewSpeech, Speech
 from services.voice.storage_client import StorageClient
 from services.voice.store import Store
 from services.voice.voice_servicer import failure_to_proto
+from services.voice.vouching import Voucher
 from services.voice.watch import Watching
 
 Format = speech_pb2.AudioConfig.Format
@@ -43,6 +45,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         tokens: PageTokens,
         engine: EngineHost,
         silencing: Silencing,
+        voucher: Voucher,
         settings: Settings,
     ) -> None:
         self._store = store.speeches
@@ -53,43 +56,23 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         self._tokens = tokens
         self._engine = engine
         self._silencing = silencing
+        self._voucher = voucher
         self._settings = settings
 
     async def Speak(self, request: speech_pb2.SpeakRequest, context: Context) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        artefact, tier, audio = await self._speak(request)
-        first = True
-        async with aclosing(audio):
-            async for body in _bodies(audio):
-                if first:
-                    await _introduce(artefact, tier, context)
-                    first = False
+        async with aclosing(answers.bodies(await self._speak(request), context)) as bodies:
+            async for body in bodies:
                 yield body
 
     async def SpeakWithTimestamps(
         self, request: speech_pb2.SpeakWithTimestampsRequest, context: Context
     ) -> AsyncIterator[speech_pb2.SpeakWithTimestampsResponse]:
-        artefact, tier, audio = await self._speak(request)
-        text = request.ssml or request.text
-        first = True
-        async with aclosing(audio):
-            async for piece in audio:
-                response = speech_pb2.SpeakWithTimestampsResponse(
-                    audio=piece.data,
-                    words=[word_to_proto(word, text) for word in piece.words],
-                    characters=[word_to_proto(each, text) for word in piece.words for each in word.characters()],
-                )
-                if first:
-                    await _introduce(artefact, tier, context)
-                    response.content_type = piece.content_type
-                    response.engine, response.model_hash = artefact.engine, artefact.model_hash
-                    response.level = voice_pb2.Voice.Level.Value(forms.level_at(tier, artefact.level))
-                    response.tier = Tier.Value(tier.value)
-                    first = False
+        saying, text = await self._speak(request), request.ssml or request.text
+        async with aclosing(answers.timed(saying, text, context)) as responses:
+            async for response in responses:
                 yield response
 
-    async def _speak(
-        self, request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest
-    ) -> tuple[speeches.Artefact, port.Tier, AsyncGenerator[speaking.Piece, None]]:
+    async def _speak(self, request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest) -> Saying:
         owner = caller().user
         language = texts.language(request.language_code, self._languages)
         text, markup = _written(request)
@@ -108,7 +91,8 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             engine=self._engine,
             ledger=self._usage,
         )
-        return artefact, form.tier, self._silencing.while_allowed(owner, voice, audio)
+        audio = self._silencing.while_allowed(owner, voice, audio)
+        return Saying(artefact, form.tier, self._voucher.vouch(owner, artefact, audio))
 
     async def Convert(
         self, request: speech_pb2.ConvertRequest, context: Context
@@ -121,9 +105,10 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         voice = names.id_of(request.name, "voices", "VOICE_NOT_FOUND")
         # No engine converts at another tier, and none that is asked for may be passed over.
         forms.check_tier(form.tier, language, lambda: frozenset({port.Tier.NATURAL}))
+        artefact = await speeches.artefact(owner, voice, voices=self._voices)
         audio = conversions.convert(
             owner,
-            await speeches.artefact(owner, voice, voices=self._voices),
+            artefact,
             request.recording,
             request.transcript,
             form,
@@ -134,8 +119,9 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
             ledger=self._usage,
         )
         audio = self._silencing.while_allowed(owner, voice, audio)
-        async with aclosing(audio):
-            async for body in _bodies(audio):
+        saying = Saying(artefact, form.tier, self._voucher.vouch(owner, artefact, audio))
+        async with aclosing(answers.bodies(saying, context)) as bodies:
+            async for body in bodies:
                 yield body
 
     async def CreateSpeech(self, request: speech_pb2.CreateSpeechRequest, context: Context) -> speech_pb2.Speech:
@@ -172,7 +158,7 @@ class SpeechServicer(speech_pb2_grpc.SpeechServiceServicer):
         id = _id(request.name.removesuffix("/timestamps"))
         speech, found = await speeches.words(caller().user, id, store=self._store)
         return speech_pb2.SpeechTimestamps(
-            name=f"{speech.name}/timestamps", words=[word_to_proto(word, speech.text) for word in found]
+            name=f"{speech.name}/timestamps", words=[answers.word_to_proto(word, speech.text) for word in found]
         )
 
     async def ListSpeeches(
@@ -239,45 +225,10 @@ def to_proto(speech: Speech) -> speech_pb2.Speech:
     )
 
 
-def word_to_proto(word: Word, text: str) -> speech_pb2.Word:
-    """A word of a text, in seconds from the start of the audio."""
-    return speech_pb2.Word(
-        text=text[word.start : word.end],
-        text_start=word.start,
-        text_end=word.end,
-        start_offset=duration(word.start_seconds),
-        end_offset=duration(word.end_seconds),
-    )
-
-
-async def _introduce(artefact: speeches.Artefact, tier: port.Tier, context: Context) -> None:
-    """Says in the headers what speaks; only once it does, since the status goes with them.
-
-    An artefact is spoken by the engine that made it, or not at all.
-    """
-    await context.send_initial_metadata(
-        (
-            ("x-voicemesh-engine", artefact.engine),
-            ("x-voicemesh-model-hash", artefact.model_hash),
-            ("x-voicemesh-level", forms.level_at(tier, artefact.level)),
-            ("x-voicemesh-tier", tier.value),
-        )
-    )
-
-
 def _written(
     request: speech_pb2.SpeakRequest | speech_pb2.SpeakWithTimestampsRequest | speech_pb2.Speech,
 ) -> tuple[str, Markup]:
     return (request.ssml, Markup.SSML) if request.ssml else (request.text, Markup.PLAIN)
-
-
-async def _bodies(audio: AsyncIterator[speaking.Piece]) -> AsyncIterator[httpbody_pb2.HttpBody]:
-    first = True
-    async for piece in audio:
-        if not piece.data:
-            continue
-        yield httpbody_pb2.HttpBody(content_type=piece.content_type if first else "", data=piece.data)
-        first = False
 
 
 def _form(config: speech_pb2.AudioConfig, field: str) -> forms.AudioForm:

@@ -169,7 +169,8 @@ class Work:
             if carries:
                 await asyncio.to_thread(manifests.embed, file, signed, into.content_type, made, made_at, credential)
             audio = await self.storage.keep_speech(signed if carries else file, into.content_type, name, upload)
-        receipt = Receipt(names.new_id(), audio.sha256, audio.size, into.content_type, made, made_at)
+            sound = await asyncio.to_thread(manifests.sound, file) if carries else None
+        receipt = Receipt(names.new_id(), audio.sha256, audio.size, into.content_type, made, made_at, sound or "")
         token = receipts.issue(receipt, credential)
         level = level_at(speech.tier, artefact.level)
         result = Spoken(

@@ -14,7 +14,13 @@ import pytest
 from cryptography.fernet import Fernet
 from google.api import httpbody_pb2
 from voicemesh.storage.v1 import storage_pb2, storage_pb2_grpc
-from voicemesh.voice.v1 import consent_pb2_grpc, speech_pb2_grpc, voice_pb2, voice_pb2_grpc
+from voicemesh.voice.v1 import (
+    consent_pb2_grpc,
+    provenance_pb2_grpc,
+    speech_pb2_grpc,
+    voice_pb2,
+    voice_pb2_grpc,
+)
 
 from services.mesh import names
 from services.storage import app as storage_app
@@ -41,6 +47,7 @@ class Platform:
     voices: voice_pb2_grpc.VoiceServiceAsyncStub
     speeches: speech_pb2_grpc.SpeechServiceAsyncStub
     consents: consent_pb2_grpc.ConsentServiceAsyncStub
+    provenance: provenance_pb2_grpc.ProvenanceServiceAsyncStub
     files: storage_pb2_grpc.StorageServiceAsyncStub
     worker: Callable[[], AbstractAsyncContextManager[None]]
     """A worker in this process, as long as the block lasts."""
@@ -163,6 +170,7 @@ async def opened(
                 voice_pb2_grpc.VoiceServiceStub(to_voice),
                 speech_pb2_grpc.SpeechServiceStub(to_voice),
                 consent_pb2_grpc.ConsentServiceStub(to_voice),
+                provenance_pb2_grpc.ProvenanceServiceStub(to_voice),
                 storage_pb2_grpc.StorageServiceStub(to_storage),
                 lambda: working(of_worker),
             )

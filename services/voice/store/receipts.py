@@ -26,9 +26,16 @@ class ReceiptRows:
 
     async def of_audio(self, sha256: str) -> str | None:
         """The first receipt for bytes of this digest, whoever's it is."""
+        return await self._first("sha256", sha256)
+
+    async def of_sound(self, sha256: str) -> str | None:
+        """The first receipt for a file whose sound has this digest, whoever's it is."""
+        return await self._first("sound", sha256)
+
+    async def _first(self, column: str, sha256: str) -> str | None:
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                "SELECT token FROM receipts WHERE sha256 = %s ORDER BY id LIMIT 1", [bytes.fromhex(sha256)]
+                f"SELECT token FROM receipts WHERE {column} = %s ORDER BY id LIMIT 1", [bytes.fromhex(sha256)]
             )
             row = await cursor.fetchone()
             return None if row is None else row[0]
@@ -37,6 +44,12 @@ class ReceiptRows:
 async def keep_within(connection: Connection, owner: str, receipt: Receipt, token: str) -> None:
     """Keeps a receipt, within a transaction."""
     await connection.execute(
-        "INSERT INTO receipts (id, owner, sha256, token) VALUES (%s, %s, %s, %s)",
-        [receipt.id, owner, bytes.fromhex(receipt.sha256), token],
+        "INSERT INTO receipts (id, owner, sha256, sound, token) VALUES (%s, %s, %s, %s, %s)",
+        [
+            receipt.id,
+            owner,
+            bytes.fromhex(receipt.sha256),
+            bytes.fromhex(receipt.sound) if receipt.sound else None,
+            token,
+        ],
     )

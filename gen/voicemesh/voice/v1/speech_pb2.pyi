@@ -307,6 +307,7 @@ class SpeakWithTimestampsResponse(_message.Message):
     MODEL_HASH_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     audio: _builtins.bytes
     """Audio: all messages of a call in a row are one file. It may come later than the words that
     it holds, since coding takes some time to let go of it.
@@ -321,6 +322,8 @@ class SpeakWithTimestampsResponse(_message.Message):
     """How thoroughly the voice has been learned; in the first message."""
     tier: Global___AudioConfig.Tier.ValueType
     """The tier that it speaks at; in the first message."""
+    receipt: _builtins.str
+    """The signed receipt of all the audio, a compact JWS; in the last message, which has no audio."""
     @_builtins.property
     def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
         """The words of this stretch of speech, in the order in which they are heard."""
@@ -340,10 +343,11 @@ class SpeakWithTimestampsResponse(_message.Message):
         model_hash: _builtins.str = ...,
         level: _voice_pb2.Voice.Level.ValueType = ...,
         tier: Global___AudioConfig.Tier.ValueType = ...,
+        receipt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "characters", b"characters", "content_type", b"content_type", "engine", b"engine", "level", b"level", "model_hash", b"model_hash", "tier", b"tier", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "characters", b"characters", "content_type", b"content_type", "engine", b"engine", "level", b"level", "model_hash", b"model_hash", "receipt", b"receipt", "tier", b"tier", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

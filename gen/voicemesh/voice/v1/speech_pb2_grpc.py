@@ -108,13 +108,16 @@ class SpeechServiceServicer:
         is kept. Ending the call ends the work.
 
         The answer says in its headers (over gRPC: its initial metadata) what speaks:
-        `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`.
+        `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`; and
+        where its receipt will be once it has ended: `x-voicemesh-receipt`. Over gRPC the receipt itself
+        is in the trailing metadata, `x-voicemesh-receipt-token`.
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
         SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED,
         TIER_UNSUPPORTED);
-        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED,
+        SIGNING_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,7 +134,8 @@ class SpeechServiceServicer:
         SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED,
         TIER_UNSUPPORTED);
-        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED,
+        SIGNING_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,7 +146,8 @@ class SpeechServiceServicer:
         intonation, and streams the audio. Nothing is kept. Ending the call ends the work.
 
         The first audio leaves when all of the recording has been understood, which takes about as
-        long as the recording. The audio lasts exactly as long as the recording.
+        long as the recording. The audio lasts exactly as long as the recording. Headers and receipt
+        are as for Speak.
 
         Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
         TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
@@ -150,7 +155,7 @@ class SpeechServiceServicer:
         FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED, RECOGNISER_MISSING, CONVERSION_UNAVAILABLE,
         TIER_UNSUPPORTED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
-        ENGINE_DIED, STORAGE_UNAVAILABLE).
+        ENGINE_DIED, STORAGE_UNAVAILABLE, SIGNING_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

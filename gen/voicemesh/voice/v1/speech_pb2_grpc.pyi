@@ -40,13 +40,16 @@ class SpeechServiceStub:
     is kept. Ending the call ends the work.
 
     The answer says in its headers (over gRPC: its initial metadata) what speaks:
-    `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`.
+    `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`; and
+    where its receipt will be once it has ended: `x-voicemesh-receipt`. Over gRPC the receipt itself
+    is in the trailing metadata, `x-voicemesh-receipt-token`.
 
     Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
     SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
     NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED,
     TIER_UNSUPPORTED);
-    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED,
+    SIGNING_UNAVAILABLE).
     """
     SpeakWithTimestamps: _grpc.UnaryStreamMultiCallable[_speech_pb2.SpeakWithTimestampsRequest, _speech_pb2.SpeakWithTimestampsResponse]
     """SpeakWithTimestamps speaks as Speak does, and says when each word and each character is
@@ -59,14 +62,16 @@ class SpeechServiceStub:
     SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
     NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED,
     TIER_UNSUPPORTED);
-    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED,
+    SIGNING_UNAVAILABLE).
     """
     Convert: _grpc.UnaryStreamMultiCallable[_speech_pb2.ConvertRequest, _httpbody_pb2.HttpBody]
     """Convert says what somebody says in a recording in the voice, with their timing and their
     intonation, and streams the audio. Nothing is kept. Ending the call ends the work.
 
     The first audio leaves when all of the recording has been understood, which takes about as
-    long as the recording. The audio lasts exactly as long as the recording.
+    long as the recording. The audio lasts exactly as long as the recording. Headers and receipt
+    are as for Speak.
 
     Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
     TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
@@ -74,7 +79,7 @@ class SpeechServiceStub:
     FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED, RECOGNISER_MISSING, CONVERSION_UNAVAILABLE,
     TIER_UNSUPPORTED);
     RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
-    ENGINE_DIED, STORAGE_UNAVAILABLE).
+    ENGINE_DIED, STORAGE_UNAVAILABLE, SIGNING_UNAVAILABLE).
     """
     CreateSpeech: _grpc.UnaryUnaryMultiCallable[_speech_pb2.CreateSpeechRequest, _speech_pb2.Speech]
     """CreateSpeech starts a durable job that speaks a text and stores the audio as a file.
@@ -141,13 +146,16 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     is kept. Ending the call ends the work.
 
     The answer says in its headers (over gRPC: its initial metadata) what speaks:
-    `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`.
+    `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`; and
+    where its receipt will be once it has ended: `x-voicemesh-receipt`. Over gRPC the receipt itself
+    is in the trailing metadata, `x-voicemesh-receipt-token`.
 
     Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
     SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
     NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED,
     TIER_UNSUPPORTED);
-    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED,
+    SIGNING_UNAVAILABLE).
     """
     SpeakWithTimestamps: _aio.UnaryStreamMultiCallable[_speech_pb2.SpeakWithTimestampsRequest, _speech_pb2.SpeakWithTimestampsResponse]  # type: ignore[assignment]
     """SpeakWithTimestamps speaks as Speak does, and says when each word and each character is
@@ -160,14 +168,16 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
     NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED,
     TIER_UNSUPPORTED);
-    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+    RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED,
+    SIGNING_UNAVAILABLE).
     """
     Convert: _aio.UnaryStreamMultiCallable[_speech_pb2.ConvertRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Convert says what somebody says in a recording in the voice, with their timing and their
     intonation, and streams the audio. Nothing is kept. Ending the call ends the work.
 
     The first audio leaves when all of the recording has been understood, which takes about as
-    long as the recording. The audio lasts exactly as long as the recording.
+    long as the recording. The audio lasts exactly as long as the recording. Headers and receipt
+    are as for Speak.
 
     Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
     TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
@@ -175,7 +185,7 @@ class SpeechServiceAsyncStub(SpeechServiceStub):
     FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED, RECOGNISER_MISSING, CONVERSION_UNAVAILABLE,
     TIER_UNSUPPORTED);
     RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
-    ENGINE_DIED, STORAGE_UNAVAILABLE).
+    ENGINE_DIED, STORAGE_UNAVAILABLE, SIGNING_UNAVAILABLE).
     """
     CreateSpeech: _aio.UnaryUnaryMultiCallable[_speech_pb2.CreateSpeechRequest, _speech_pb2.Speech]  # type: ignore[assignment]
     """CreateSpeech starts a durable job that speaks a text and stores the audio as a file.
@@ -245,13 +255,16 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         is kept. Ending the call ends the work.
 
         The answer says in its headers (over gRPC: its initial metadata) what speaks:
-        `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`.
+        `x-voicemesh-engine`, `x-voicemesh-model-hash`, `x-voicemesh-level` and `x-voicemesh-tier`; and
+        where its receipt will be once it has ended: `x-voicemesh-receipt`. Over gRPC the receipt itself
+        is in the trailing metadata, `x-voicemesh-receipt-token`.
 
         Errors: INVALID_ARGUMENT (TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT, SSML_MALFORMED,
         SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED,
         TIER_UNSUPPORTED);
-        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED,
+        SIGNING_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod
@@ -270,7 +283,8 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         SSML_UNSUPPORTED, LANGUAGE_UNSUPPORTED, SAMPLE_RATE_UNSUPPORTED);
         NOT_FOUND (VOICE_NOT_FOUND); FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED,
         TIER_UNSUPPORTED);
-        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED).
+        RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY, ENGINE_DIED,
+        SIGNING_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod
@@ -283,7 +297,8 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         intonation, and streams the audio. Nothing is kept. Ending the call ends the work.
 
         The first audio leaves when all of the recording has been understood, which takes about as
-        long as the recording. The audio lasts exactly as long as the recording.
+        long as the recording. The audio lasts exactly as long as the recording. Headers and receipt
+        are as for Speak.
 
         Errors: INVALID_ARGUMENT (RECORDINGS_TOO_LARGE, NOT_AUDIO, TRUNCATED, TOO_LONG, SILENT,
         TRANSCRIPT_UNCLEAR, TEXT_EMPTY, TEXT_UNREADABLE, TEXT_UNSUPPORTED_SCRIPT,
@@ -291,7 +306,7 @@ class SpeechServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION (VOICE_NOT_READY, VOICE_OUTDATED, CONSENT_REVOKED, RECOGNISER_MISSING, CONVERSION_UNAVAILABLE,
         TIER_UNSUPPORTED);
         RESOURCE_EXHAUSTED (ENGINE_BUSY, with RetryInfo); UNAVAILABLE (ENGINE_NOT_READY,
-        ENGINE_DIED, STORAGE_UNAVAILABLE).
+        ENGINE_DIED, STORAGE_UNAVAILABLE, SIGNING_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod
