@@ -74,7 +74,7 @@ def _plain(path: str) -> str:
 
     def shown(match: re.Match[str]) -> str:
         parts = match.group(1).split("/")
-        names = {"voices": "voice", "files": "file", "speeches": "speech", "users": "user"}
+        names = {"voices": "voice", "files": "file", "speeches": "speech", "users": "user", "receipts": "receipt"}
         return "/".join(f"{{{names[parts[at - 1]]}}}" if part == "*" else part for at, part in enumerate(parts))
 
     return re.sub(r"\{[\w.]+=([^}]*)\}", shown, path)

@@ -52,7 +52,23 @@ async def test_the_journey_over_rest(ada: Person) -> None:
     finished = (await ada.watch(speech["name"]))[-1]["speech"]
     download = await ada.rest.get(f"/v1/{finished['audio']}:download")
     usage = (await ada.rest.get("/v1/users/me/usage")).json()
+    receipt = await ada.rest.get(f"/v1/{spoken.headers['x-voicemesh-receipt']}")
+    async with httpx.AsyncClient(base_url=ada.rest.base_url, trust_env=False) as nobody:
+        changed = download.content[:-9] + b"something"
+        verified = [
+            (await nobody.post("/v1/audio:verify", content=each)).json()
+            for each in (spoken.content, download.content, changed, recording)
+        ]
+        digest = hashlib.sha256(spoken.content).hexdigest()
+        by_digest = (await nobody.get(f"/v1/audio:verifyDigest?sha256={digest}")).json()
+        authority = (await nobody.get("/v1/provenance:authority")).json()
 
+    assert [each["verdict"] for each in verified] == ["MADE_HERE", "MADE_HERE", "ALTERED", "UNKNOWN"]
+    assert [each["voice"] for each in verified] == [voice["name"]] * 3 + [""]
+    assert by_digest == verified[0]
+    assert receipt.json()["token"] == by_digest["receipt"]
+    assert verified[1]["receipt"] == finished["receipt"]
+    assert authority["certificates"].startswith("-----BEGIN CERTIFICATE-----")
     assert file["sha256"] == hashlib.sha256(recording).hexdigest()
     assert file["content_type"] == "audio/flac"
     assert created["state"] == "PENDING"
