@@ -159,23 +159,23 @@ async def test_revoking_is_for_good_and_written_down_once(platform: Platform, ad
     assert events[-1].resource == f"{voice.name}/consent"
 
 
-async def test_a_revoked_voice_is_learned_refined_and_spoken_no_more(platform: Platform, ada: Metadata) -> None:
-    async with platform.worker():
-        voice = await platform.ready(ada)
-    await revoke(platform, ada, voice.name)
-    read = await platform.voices.GetVoice(voice_pb2.GetVoiceRequest(name=voice.name), metadata=ada)
+async def test_a_revoked_voice_is_learned_refined_and_spoken_no_more(fake: Platform, ada: Metadata) -> None:
+    async with fake.worker():
+        voice = await fake.ready(ada)
+    await revoke(fake, ada, voice.name)
+    read = await fake.voices.GetVoice(voice_pb2.GetVoiceRequest(name=voice.name), metadata=ada)
     calls = [
-        platform.voices.RetryVoice(voice_pb2.RetryVoiceRequest(name=voice.name), metadata=ada),
-        platform.voices.RefineVoice(voice_pb2.RefineVoiceRequest(name=voice.name), metadata=ada),
-        spoken(platform, ada, voice.name),
-        asked(platform, ada, voice.name),
+        fake.voices.RetryVoice(voice_pb2.RetryVoiceRequest(name=voice.name), metadata=ada),
+        fake.voices.RefineVoice(voice_pb2.RefineVoiceRequest(name=voice.name), metadata=ada),
+        spoken(fake, ada, voice.name),
+        asked(fake, ada, voice.name),
     ]
 
     answers = [await refused(call) for call in calls]
 
     assert answers == [(grpc.StatusCode.FAILED_PRECONDITION, "CONSENT_REVOKED")] * 4
     assert read.level == voice_pb2.Voice.LEVEL_UNSPECIFIED
-    async with await psycopg.AsyncConnection.connect(platform.settings.database_url.get_secret_value()) as connection:
+    async with await psycopg.AsyncConnection.connect(fake.settings.database_url.get_secret_value()) as connection:
         id = names.id_of(voice.name, "voices", "")
         assert (await connection.execute("SELECT FROM artefacts WHERE voice = %s", [id])).rowcount == 0
 
