@@ -14,7 +14,8 @@ from services.local.health import check
 from services.mesh import server
 from services.mesh.server import Application, Servicer, serving
 from services.mesh.settings import MeshSettings
-from tests.peers import signed_in
+from services.mesh.status import reason
+from tests.peers import Served, signed_in
 
 State = health_pb2.HealthCheckResponse.ServingStatus
 CONTRACT = "voicemesh.user.v1.UserService"
@@ -85,3 +86,24 @@ async def test_nothing_is_served_without_tls_unless_told(certificates: dict[str,
 
     assert settings.health_listen == ""
     assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_method_that_has_no_rule_is_for_nobody(
+    certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would be if a contract did not say who may call it."""
+    monkeypatch.setattr(server.contracts, "rules", lambda services: {})
+    servicer = user_pb2_grpc.UserServiceServicer()
+    application = Application(
+        [Servicer(CONTRACT, lambda to: user_pb2_grpc.add_UserServiceServicer_to_server(servicer, to))]
+    )
+    settings = MeshSettings(listen="127.0.0.1:0", tls=certificates["user"], drain_seconds=0)
+    refused = {}
+    async with serving(application, settings) as port:
+        for peer in ("envoy", "auth", "worker"):
+            async with Served("user", port, certificates).channel(peer) as channel:
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await channel.unary_unary(f"/{CONTRACT}/GetUser")(b"", metadata=signed_in("ada"), timeout=10)
+                refused[peer] = (raised.value.code(), reason(raised.value))
+
+    assert set(refused.values()) == {(grpc.StatusCode.PERMISSION_DENIED, "NO_ACCESS_RULE")}

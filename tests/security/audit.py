@@ -59,13 +59,17 @@ def code() -> list[Finding]:
     ]
 
 
-def secrets() -> list[Finding]:
-    """What detect-secrets finds in the files that are tracked and written by hand."""
+def tracked() -> list[str]:
+    """The files that are tracked and written by hand."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    files = [name for name in listed.splitlines() if not name.startswith("gen/") and not name.endswith(".lock")]
+    return [name for name in listed.splitlines() if not name.startswith("gen/") and not name.endswith(".lock")]
+
+
+def secrets() -> list[Finding]:
+    """What detect-secrets finds in them."""
     found = SecretsCollection(root=str(ROOT))
     with default_settings():
-        for name in files:
+        for name in tracked():
             found.scan_file(name)
     return [Finding(secret.type, path, secret.line_number, "may be a secret") for path, secret in found]
 

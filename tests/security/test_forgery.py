@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from services.gateway import surface
+from services.local.envoy import STRIPPED
 from services.mesh import identity
 from services.mesh.contracts import Access
 from tests.issuer import Issuer
@@ -54,8 +55,12 @@ def claiming(who: Person) -> Headers:
     return tuple(said.items())
 
 
-def test_the_identity_headers_are_among_them() -> None:
-    assert {identity.USER, identity.SESSION, identity.SCOPES} <= OURS
+def test_the_identity_headers_are_among_them_and_envoy_takes_them_away() -> None:
+    named = {value for value in vars(identity).values() if isinstance(value, str) and value.startswith("x-voicemesh-")}
+
+    assert {identity.USER, identity.SESSION, identity.SCOPES} <= named
+    assert named <= OURS
+    assert named <= set(STRIPPED)
 
 
 @pytest.mark.parametrize(("method", "call"), ENTRIES)
