@@ -17,7 +17,7 @@ def test_every_dependency_is_one_version_with_its_hashes() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["requests>=2", "requests==2.0", "git+https://a.test/b", "a @ https://a.test/a.whl", "--index-url https://a"],
+    ["requests>=2", "requests==2.0", "git+https://a.test/b", "a @ https://a.test/a.whl", "-f b"],
 )
 def test_anything_else_in_a_lock_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     (tmp_path / "a.lock").write_text(f"{line}\n")
