@@ -33,7 +33,7 @@ _VARIABLE = re.compile(r"\{([\w.]+)=([^}]*)\}")
 _ANY = re.compile(r"\[\^(?:[^\]\\]|\\.)*\](?:\{[^}]*\}|\+|\*)")
 _TEMPLATE = re.compile(r"[a-z][A-Za-z]*/\*(/[a-zA-Z]+(/\*)?)*")
 _NEVER = {field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER}
-WORDS = ("some words", "long enough 1", "en", "a", "1", "2030-01-01", "files/1")
+WORDS = ("some words", "long enough 1", "en", "a", "1", "2030-01-01", "files/1", "0" * 64)
 
 
 def descriptor(method: surface.Method) -> MethodDescriptor:

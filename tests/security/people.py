@@ -92,7 +92,21 @@ async def _made(person: Person, template: str) -> bool:
         person.names[template] = found[1]
         await _final(person, template)
         return True
-    return False
+    return await _left_behind(person, template)
+
+
+async def _left_behind(person: Person, template: str) -> bool:
+    """Finds a resource that nothing creates by itself: speaking leaves it, and names it in a header."""
+    if "voices/*" not in person.names:
+        return False
+    body = {"text": "Good morning."}
+    spoken = await person.rest.post(f"/v1/{person.names['voices/*']}:speak", json=body, headers=dict(person.bearer))
+    pattern = template.replace("*", "[^/]+")
+    found = next((value for value in spoken.headers.values() if re.fullmatch(pattern, value)), "")
+    if found:
+        person.names[template] = found
+        await person.get(template)
+    return bool(found)
 
 
 def _creators(template: str) -> Iterator[tuple[surface.Method, str]]:
