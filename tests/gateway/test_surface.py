@@ -37,6 +37,14 @@ def test_the_public_set_is_what_the_contracts_say() -> None:
             ("GetJsonWebKeySet", "GET", "/.well-known/jwks.json"),
         )
         for verb, path in ((verb, rest), ("POST", f"/voicemesh.auth.v1.AuthService/{method}"))
+    } | {
+        (verb, path)
+        for method, verb, rest in (
+            ("VerifyAudio", "POST", "/v1/audio:verify"),
+            ("VerifyDigest", "GET", "/v1/audio:verifyDigest"),
+            ("GetAuthority", "GET", "/v1/provenance:authority"),
+        )
+        for verb, path in ((verb, rest), ("POST", f"/voicemesh.voice.v1.ProvenanceService/{method}"))
     }
 
 

@@ -29,7 +29,8 @@ WITHOUT: dict[str, str] = {
     "voice/store/refinements.py: stop_within": "within the transaction that locked the owner's row",
     "voice/store/refinements.py: material": "the worker's, of the job that it holds",
     "voice/store/refinements.py: refined": "the worker's: names its run",
-    "voice/store/receipts.py: _first": "whoever has the audio may ask where it comes from, by its digest",
+    "voice/store/receipts.py: of_audio": "whoever has the audio may ask where it comes from, by its digest",
+    "voice/store/receipts.py: of_sound": "whoever has the audio may ask where it comes from, by its digest",
     "voice/store/speeches.py: wants": "the worker's: names the attempt of the job",
 }
 """Functions with a statement that names no owner."""

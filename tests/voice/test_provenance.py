@@ -163,7 +163,8 @@ async def test_a_manifest_alone_proves_it_where_no_receipt_was_kept(
     async def nothing(*_: Any) -> None:
         return None
 
-    monkeypatch.setattr(ReceiptRows, "_first", nothing)
+    monkeypatch.setattr(ReceiptRows, "of_audio", nothing)
+    monkeypatch.setattr(ReceiptRows, "of_sound", nothing)
     found = await verify(platform, await download(platform, bob, speech.audio))
 
     assert (found.verdict, found.evidence, found.voice) == (Verdict.MADE_HERE, Evidence.MANIFEST, voice.name)
@@ -186,7 +187,8 @@ async def test_a_receipt_written_into_the_database_by_somebody_who_cannot_sign_p
     async def forged(*_: Any) -> str:
         return receipts.issue(receipt, stranger)
 
-    monkeypatch.setattr(ReceiptRows, "_first", forged)
+    monkeypatch.setattr(ReceiptRows, "of_audio", forged)
+    monkeypatch.setattr(ReceiptRows, "of_sound", forged)
 
     assert (await verify(platform, content)).verdict == Verdict.UNKNOWN
 

@@ -26,16 +26,18 @@ class ReceiptRows:
 
     async def of_audio(self, sha256: str) -> str | None:
         """The first receipt for bytes of this digest, whoever's it is."""
-        return await self._first("sha256", sha256)
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT token FROM receipts WHERE sha256 = %s ORDER BY id LIMIT 1", [bytes.fromhex(sha256)]
+            )
+            row = await cursor.fetchone()
+            return None if row is None else row[0]
 
     async def of_sound(self, sha256: str) -> str | None:
         """The first receipt for a file whose sound has this digest, whoever's it is."""
-        return await self._first("sound", sha256)
-
-    async def _first(self, column: str, sha256: str) -> str | None:
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                f"SELECT token FROM receipts WHERE {column} = %s ORDER BY id LIMIT 1", [bytes.fromhex(sha256)]
+                "SELECT token FROM receipts WHERE sound = %s ORDER BY id LIMIT 1", [bytes.fromhex(sha256)]
             )
             row = await cursor.fetchone()
             return None if row is None else row[0]
