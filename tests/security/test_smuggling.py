@@ -282,7 +282,7 @@ async def test_a_native_message_that_is_too_large(channel: grpc.aio.Channel, ada
 
 @pytest.mark.skipif(not shots.WHOLE, reason="it takes ten seconds to be sent away; make security waits for it")
 async def test_who_does_not_finish_a_head_is_sent_away(running: Mesh) -> None:
-    heard = await say(running, b"GET /v1/users/me HTTP/1.1\r\nHost: a\r\n", patience=20)
+    heard = await say(running, b"GET /v1/users/me HTTP/1.1\r\nHost: a\r\n", patience=30, after=5)
 
     assert heard.statuses in ([408], [])
     assert heard.closed

@@ -37,8 +37,8 @@ class Heard:
         return found
 
 
-async def say(running: Mesh, *pieces: bytes, patience: float = PATIENCE) -> Heard:
-    """Sends the pieces on a connection of their own."""
+async def say(running: Mesh, *pieces: bytes, patience: float = PATIENCE, after: float = 0.2) -> Heard:
+    """Sends the pieces on a connection of their own; waits `after` seconds for more when something has come."""
     host, port = running.edge.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     raw, closed = b"", False
@@ -51,7 +51,7 @@ async def say(running: Mesh, *pieces: bytes, patience: float = PATIENCE) -> Hear
             while True:
                 try:
                     # An answer that is whole is all there is, but for another that should not come.
-                    more = await asyncio.wait_for(reader.read(65536), patience if not raw else 0.2)
+                    more = await asyncio.wait_for(reader.read(65536), patience if not raw else after)
                 except TimeoutError:
                     break
                 if not more:
