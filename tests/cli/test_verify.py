@@ -56,8 +56,11 @@ def mesh(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def credential(mesh: Path) -> Credential:
-    return Signatory(mesh / "certificates" / "worker" / "provenance").credential()
+def credential(mesh: Path, monkeypatch: pytest.MonkeyPatch) -> Credential:
+    made = Signatory(mesh / "certificates" / "worker" / "provenance").credential()
+    # Nothing was signed before there was a certificate, which the whole suite may come to minutes after reading this.
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC).replace(microsecond=0))
+    return made
 
 
 def verify(mesh: Path | None, file: Path, *options: str) -> Result:

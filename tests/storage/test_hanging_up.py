@@ -93,7 +93,7 @@ async def test_a_download_that_is_broken_off_closes_what_it_reads(monkeypatch: p
         return File(names.new_id(), "a", "audio/wav", 1, "", Purpose.RECORDING, None, datetime.now(UTC)), pieces()
 
     monkeypatch.setattr(files, "read", read)
-    servicer = StorageServicer(None, None, None, None, idle_seconds=1)
+    servicer = StorageServicer(None, None, None, None, None, idle_seconds=1)
     request = storage_pb2.DownloadFileRequest(name=f"files/{names.new_id()}")
     with identity.acting_for(Caller(somebody()[0][1])):
         answers = servicer.DownloadFile(request, AsyncMock())
