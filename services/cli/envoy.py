@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from services.cli.edge import BurstOption, CorsOption, ProxiesOption, RateOption, SignInsOption, TlsOption
 from services.cli.terminal import plainly
 from services.local.edge import Manners
 from services.local.errors import LocalError
@@ -40,32 +41,12 @@ def config(
     storage: Annotated[str, typer.Option(envvar="VOICEMESH_ENVOY_STORAGE_ADDRESS", help="host:port")] = "storage:8083",
     user: Annotated[str, typer.Option(envvar="VOICEMESH_ENVOY_USER_ADDRESS", help="host:port")] = "user:8084",
     gateway: Annotated[str, typer.Option(envvar="VOICEMESH_ENVOY_GATEWAY_ADDRESS", help="host:port")] = "gateway:8090",
-    tls: Annotated[
-        Path | None,
-        typer.Option(envvar="VOICEMESH_ENVOY_TLS", help="What clients see: a folder with tls.crt and tls.key."),
-    ] = None,
-    cors_origin: Annotated[
-        list[str] | None, typer.Option(envvar="VOICEMESH_ENVOY_CORS_ORIGINS", help="Whose pages may call.")
-    ] = None,
-    rate_per_second: Annotated[
-        int | None, typer.Option(envvar="VOICEMESH_ENVOY_RATE_PER_SECOND", min=1, help="Of one client address.")
-    ] = None,
-    rate_burst: Annotated[
-        int | None, typer.Option(envvar="VOICEMESH_ENVOY_RATE_BURST", min=1, help="Of one client address.")
-    ] = None,
-    sign_ins_per_minute: Annotated[
-        int | None,
-        typer.Option(envvar="VOICEMESH_ENVOY_SIGN_INS_PER_MINUTE", min=1, max=1000, help="Of one client address."),
-    ] = None,
-    trusted_proxies: Annotated[
-        int | None,
-        typer.Option(
-            envvar="VOICEMESH_ENVOY_TRUSTED_PROXIES",
-            min=0,
-            max=10,
-            help="How many proxies of yours stand before Envoy and add to x-forwarded-for.",
-        ),
-    ] = None,
+    tls: TlsOption = None,
+    cors_origin: CorsOption = None,
+    rate_per_second: RateOption = None,
+    rate_burst: BurstOption = None,
+    sign_ins_per_minute: SignInsOption = None,
+    trusted_proxies: ProxiesOption = None,
     access_log: Annotated[
         str, typer.Option(envvar="VOICEMESH_ENVOY_ACCESS_LOG", help="A file for a line per request.")
     ] = "/dev/stdout",

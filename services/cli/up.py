@@ -1,11 +1,11 @@
 """voicemesh up: the whole mesh in the foreground."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from services.cli.edge import BurstOption, CorsOption, ProxiesOption, RateOption, SignInsOption, TlsOption
 from services.cli.models import folder_of_models, prepare
 from services.cli.terminal import StateOption, plainly, say
 from services.local import foreground, state, topology
@@ -35,38 +35,12 @@ def up(
         int, typer.Option(envvar="VOICEMESH_PORT", min=1, max=65535, help="The one port that callers use.")
     ] = topology.EDGE_PORT,
     bind: Annotated[str, typer.Option(envvar="VOICEMESH_BIND", help="The address to listen on.")] = "127.0.0.1",
-    tls: Annotated[
-        Path | None,
-        typer.Option(envvar="VOICEMESH_ENVOY_TLS", help="Speak HTTPS: a folder with tls.crt and tls.key."),
-    ] = None,
-    cors_origin: Annotated[
-        list[str] | None, typer.Option(envvar="VOICEMESH_ENVOY_CORS_ORIGINS", help="Whose pages may call.")
-    ] = None,
-    rate_per_second: Annotated[
-        int | None,
-        typer.Option(envvar="VOICEMESH_ENVOY_RATE_PER_SECOND", min=1, help="Requests of one client address."),
-    ] = None,
-    rate_burst: Annotated[
-        int | None, typer.Option(envvar="VOICEMESH_ENVOY_RATE_BURST", min=1, help="Requests of one client at once.")
-    ] = None,
-    sign_ins_per_minute: Annotated[
-        int | None,
-        typer.Option(
-            envvar="VOICEMESH_ENVOY_SIGN_INS_PER_MINUTE",
-            min=1,
-            max=1000,
-            help="How often one client address may try to sign in or register.",
-        ),
-    ] = None,
-    trusted_proxies: Annotated[
-        int | None,
-        typer.Option(
-            envvar="VOICEMESH_ENVOY_TRUSTED_PROXIES",
-            min=0,
-            max=10,
-            help="How many proxies of yours stand before Envoy and add to x-forwarded-for.",
-        ),
-    ] = None,
+    tls: TlsOption = None,
+    cors_origin: CorsOption = None,
+    rate_per_second: RateOption = None,
+    rate_burst: BurstOption = None,
+    sign_ins_per_minute: SignInsOption = None,
+    trusted_proxies: ProxiesOption = None,
     service_port_base: Annotated[
         int,
         typer.Option(

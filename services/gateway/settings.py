@@ -65,7 +65,7 @@ class Settings(MeshSettings):
     """How many of them may make the engine work (`budget` COSTLY in the contracts); no limit if empty."""
 
     key_rate: Annotated[str, AfterValidator(_rate)] = "600/minute"
-    """How many calls may be made with one API key; no limit if empty."""
+    """How many calls may be made with one API key, once there are such; no limit if empty."""
 
     key_costly_rate: Annotated[str, AfterValidator(_rate)] = "60/minute"
     """How many of them may make the engine work; no limit if empty."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 from services.local.state import private
@@ -105,36 +105,43 @@ def save(folder: Path, name: str, authority: Authority) -> Authority:
     return authority
 
 
-def make(now: datetime.datetime) -> Authority:
-    """A new CA."""
+def make(
+    now: datetime.datetime, *, name: str = "VoiceMesh development CA", life: datetime.timedelta = LIFETIME
+) -> Authority:
+    """A new CA, good for certificates of processes only."""
     key = ec.generate_private_key(ec.SECP256R1())
     # The serial is part of the name: with one name for two CAs, a verifier may pick the wrong one.
     serial = x509.random_serial_number()
-    name = x509.Name(
+    subject = x509.Name(
         [
-            x509.NameAttribute(NameOID.COMMON_NAME, "VoiceMesh development CA"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "VoiceMesh"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
             x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{serial:x}"[:16]),
         ]
     )
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
     certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), serial, now - SKEW, now + LIFETIME)
+        x509.CertificateBuilder(subject, subject, key.public_key(), serial, now - SKEW, now + life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     return Authority(key, certificate)
+
+
+def usage(*, authority: bool) -> x509.KeyUsage:
+    """What a key is for: a CA's signs certificates, any other what its process says (RFC 5280, section 4.2.1.3)."""
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def read(path: Path) -> x509.Certificate | None:
@@ -156,7 +163,7 @@ def pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
     """A key as it is written to a file."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from filelock import FileLock
 
 from services.local import authority
-from services.local.authority import SKEW, Authority, fresh, key_pem, pem, read
+from services.local.authority import SKEW, Authority, fresh, key_pem, pem, read, usage
 from services.local.state import private
 
 PROCESSES = ("auth", "user", "storage", "voice", "gateway", "worker", "envoy")
@@ -64,17 +64,6 @@ def make(process: str, key: ec.EllipticCurvePrivateKey, signer: Authority, now: 
     """A new certificate of a process."""
     names = [x509.UniformResourceIdentifier(f"{TRUST}/{process}"), x509.DNSName(f"{process}.{DOMAIN}")]
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, process)])
     issuer = signer.certificate
     public = signer.key.public_key()
@@ -84,7 +73,7 @@ def make(process: str, key: ec.EllipticCurvePrivateKey, signer: Authority, now: 
         )
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)

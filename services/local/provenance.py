@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from filelock import FileLock
 
-from services.local.authority import SKEW, Authority, fresh, read
+from services.local.authority import SKEW, Authority, fresh, key_pem, make, pem, read, usage
 from services.local.certificates import belongs
 from services.local.state import private
 
@@ -24,7 +24,6 @@ LIFETIME = datetime.timedelta(days=3650)
 AUTHORITY_LIFETIME = datetime.timedelta(days=36500)
 CLAIM_SIGNING = ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
 """C2PA specification 2.2, section 14.5.1; readers of before ask for that of e-mail."""
-_PEM = serialization.Encoding.PEM
 
 
 def ensure(folder: Path, *, now: datetime.datetime | None = None) -> dict[str, Path]:
@@ -50,21 +49,12 @@ def ensure_authority(place: Path, now: datetime.datetime) -> Authority:
         key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
         if isinstance(key, ec.EllipticCurvePrivateKey):
             return Authority(key, newest)
-    key = ec.generate_private_key(ec.SECP256R1())
-    serial = x509.random_serial_number()
-    name = _name("VoiceMesh provenance CA", f"{serial:x}"[:16])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), serial, now - SKEW, now + AUTHORITY_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
+    made = make(now, name="VoiceMesh provenance CA", life=AUTHORITY_LIFETIME)
     before = certificates_path.read_bytes() if newest else b""
     # The certificate last, since it is what says that there is an authority: a crash before it makes all anew.
-    private(key_path, _key_pem(key))
-    private(certificates_path, certificate.public_bytes(_PEM) + before)
-    return Authority(key, certificate)
+    private(key_path, key_pem(made.key))
+    private(certificates_path, pem(made.certificate) + before)
+    return made
 
 
 def ensure_signer(folder: Path, process: str, authority: Authority, anchors: bytes, now: datetime.datetime) -> Path:
@@ -80,47 +70,29 @@ def ensure_signer(folder: Path, process: str, authority: Authority, anchors: byt
     certificate = (
         x509.CertificateBuilder(
             issuer.subject,
-            _name(f"VoiceMesh {process}"),
+            _name(process),
             key.public_key(),
             x509.random_serial_number(),
             now - SKEW,
             now + LIFETIME,
         )
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(authority=False), critical=True)
+        .add_extension(usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION, CLAIM_SIGNING]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
     private(folder / "ca.crt", anchors)
-    private(folder / "tls.crt", certificate.public_bytes(_PEM))
-    private(folder / "tls.key", _key_pem(key))
+    private(folder / "tls.crt", pem(certificate))
+    private(folder / "tls.key", key_pem(key))
     return folder
 
 
-def _name(common: str, serial: str = "") -> x509.Name:
-    parts = [
-        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "VoiceMesh"),
-        x509.NameAttribute(NameOID.COMMON_NAME, common),
-    ]
-    # With one name for two authorities, a verifier may pick the wrong one.
-    return x509.Name([*parts, x509.NameAttribute(NameOID.SERIAL_NUMBER, serial)] if serial else parts)
-
-
-def _usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        encipher_only=False,
-        decipher_only=False,
+def _name(process: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "VoiceMesh"),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"VoiceMesh {process}"),
+        ]
     )
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
-    return key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import asdict
 from typing import BinaryIO
 
 import structlog
 
 from services.mesh import errors
+from services.mesh.rlimits import confine
 from services.storage import media
 from services.storage.media import Media
 
@@ -58,14 +57,7 @@ def probe(file: BinaryIO) -> Media:
 
 def main() -> int:
     """Says what is at the standard input, in JSON; the exit status tells whether it is audio."""
-    for limit, most in (
-        (resource.RLIMIT_CPU, _CPU_SECONDS),
-        (resource.RLIMIT_AS, _MEMORY_BYTES),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-    ):
-        with suppress(ValueError, OSError):  # Not every system knows every limit, and ours may be lower already.
-            resource.setrlimit(limit, (most, resource.getrlimit(limit)[1]))
+    confine(cpu_seconds=_CPU_SECONDS, memory_bytes=_MEMORY_BYTES)
     try:
         found = media.probe(sys.stdin.buffer, os.fstat(0).st_size)
     except (errors.InvalidArgument, MemoryError):

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import BinaryIO
 
 import structlog
 
+from services.mesh.rlimits import confine
 from services.voice import manifests
 from services.voice.manifests import Manifest, State
 from services.voice.receipts import Origin
@@ -71,14 +70,7 @@ def _marked(file: BinaryIO) -> bool:
 
 def main(anchors: Anchors) -> None:
     """Says in JSON what is found in the standard input."""
-    for limit, most in (
-        (resource.RLIMIT_CPU, _CPU_SECONDS),
-        (resource.RLIMIT_AS, _MEMORY_BYTES),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-    ):
-        with suppress(ValueError, OSError):  # Not every system knows every limit, and ours may be lower already.
-            resource.setrlimit(limit, (most, resource.getrlimit(limit)[1]))
+    confine(cpu_seconds=_CPU_SECONDS, memory_bytes=_MEMORY_BYTES)
     found = manifests.find(sys.stdin.buffer, anchors)
     print(json.dumps(None if found is None else asdict(found), default=datetime.isoformat))
 
